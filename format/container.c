@@ -1,0 +1,651 @@
+/*
+ * Containers: container.h. A file is believed in layers: its checksum, then its frame (sections that tile it exactly),
+ * then its strings, then its records, each layer looked at only when the one below holds. A checksum is no proof
+ * against a hostile writer, so nothing below relies on it for memory safety.
+ */
+#include "container.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "context.h"
+#include "seal.h"
+
+enum { ALIGNMENT = 8 };
+
+static const char magics[UL_CONTAINER_KINDS][9] = {
+	[UL_CONTAINER_FACTS] = "ULFACTS\n",
+	[UL_CONTAINER_CHECKPOINT] = "ULCHECK\n",
+	[UL_CONTAINER_IDS] = "ULIDSET\n",
+};
+
+static bool all_zero(const void *bytes, size_t count)
+{
+	const uint8_t *byte = bytes;
+	for (size_t i = 0; i < count; i++)
+		if (byte[i])
+			return false;
+	return true;
+}
+
+static size_t align_up(size_t offset)
+{
+	return (offset + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+static uint64_t container_checksum(const uint8_t *bytes, size_t size_bytes)
+{
+	return XXH3_64bits(bytes + 16, size_bytes - 16);
+}
+
+/* The frame. */
+
+static bool header_is_sound(const struct ul_container *container, enum ul_container_kind kind,
+			    const struct ul_id *log_id)
+{
+	const struct ul_container_header *header = container->header;
+	if (memcmp(header->magic, magics[kind], sizeof(header->magic)) != 0)
+		return false;
+	if (header->size_bytes != container->size_bytes ||
+	    header->checksum != container_checksum(container->bytes, container->size_bytes))
+		return false;
+	return !log_id || memcmp(log_id, &header->log_id, sizeof(*log_id)) == 0;
+}
+
+/* Does a section begin where the one before it ended, with only zeros between, and end in the file? Moves `*end` to
+ * its end. */
+static bool section_follows(const struct ul_container *container, const struct ul_section *section, size_t *end)
+{
+	size_t offset = align_up(*end);
+	if (section->zero || !section->record_bytes || section->offset != offset || offset > container->size_bytes)
+		return false;
+	if (!all_zero(container->bytes + *end, offset - *end))
+		return false;
+	if (section->record_count > (container->size_bytes - offset) / section->record_bytes)
+		return false;
+	*end = offset + section->record_count * section->record_bytes;
+	return true;
+}
+
+static bool sections_tile(const struct ul_container *container)
+{
+	const struct ul_container_header *header = container->header;
+	size_t end = sizeof(*header) + (size_t)header->section_count * sizeof(struct ul_section);
+	if (header->zero || header->section_count > UL_SECTIONS_MAX || end > container->size_bytes)
+		return false;
+	for (uint32_t i = 0; i < header->section_count; i++) {
+		if (i && container->sections[i].type <= container->sections[i - 1].type)
+			return false;
+		if (!section_follows(container, &container->sections[i], &end))
+			return false;
+	}
+	return align_up(end) == container->size_bytes && all_zero(container->bytes + end, container->size_bytes - end);
+}
+
+/* This version knows no mandatory section beyond those that it requires. */
+static bool has_unknown_mandatory(const struct ul_container *container)
+{
+	uint32_t count = container->header->section_count;
+	return count && container->sections[count - 1].type >= UL_SECTION_MANDATORY;
+}
+
+static const struct ul_section *find_section(const struct ul_container *container, enum ul_section_type type)
+{
+	for (uint32_t i = 0; i < container->header->section_count; i++)
+		if (container->sections[i].type == (uint32_t)type)
+			return &container->sections[i];
+	return NULL;
+}
+
+const void *ul_container_records(const struct ul_container *container, enum ul_section_type type,
+				 uint64_t *record_count)
+{
+	const struct ul_section *section = find_section(container, type);
+	*record_count = section ? section->record_count : 0;
+	return section ? container->bytes + section->offset : NULL;
+}
+
+/* What each kind of container must have. */
+struct requirement {
+	enum ul_section_type type;
+	uint32_t record_bytes;
+};
+
+static const struct requirement fact_sections[] = {
+	{UL_SECTION_META, sizeof(struct ul_fact_meta)},
+	{UL_SECTION_STRINGS, sizeof(struct ul_string_record)},
+	{UL_SECTION_STRING_BYTES, 1},
+	{UL_SECTION_ROWS, sizeof(struct ul_row)},
+	{UL_SECTION_QUARTERS, sizeof(struct ul_quarter)},
+	{UL_SECTION_HISTOGRAMS, sizeof(struct ul_histogram)},
+	{UL_SECTION_BUCKETS, sizeof(struct ul_bucket)},
+};
+
+static const struct requirement checkpoint_sections[] = {
+	{UL_SECTION_META, sizeof(struct ul_checkpoint_meta)},
+	{UL_SECTION_STRINGS, sizeof(struct ul_string_record)},
+	{UL_SECTION_STRING_BYTES, 1},
+	{UL_SECTION_SEGMENTS, sizeof(struct ul_folded_segment)},
+	{UL_SECTION_RUNS, sizeof(struct ul_run)},
+	{UL_SECTION_DAYS, sizeof(struct ul_day)},
+	{UL_SECTION_ROLLUPS, sizeof(struct ul_rollup)},
+	{UL_SECTION_CALLS, sizeof(struct ul_last_call)},
+	{UL_SECTION_FILES, sizeof(struct ul_named_file)},
+};
+
+static const struct requirement id_sections[] = {
+	{UL_SECTION_META, sizeof(struct ul_id_meta)},
+	{UL_SECTION_IDS, sizeof(struct ul_id_record)},
+};
+
+static bool has_sections(const struct ul_container *container, const struct requirement *required, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const struct ul_section *section = find_section(container, required[i].type);
+		if (!section || section->record_bytes != required[i].record_bytes)
+			return false;
+		if (required[i].type == UL_SECTION_META && section->record_count != 1)
+			return false;
+	}
+	return true;
+}
+
+/* The strings. */
+
+/* A container whose frame holds, with what its records' checks need at hand. */
+struct checked {
+	const struct ul_container *container;
+	const struct ul_string_record *strings;
+	const char *string_bytes;
+	uint64_t string_count;
+};
+
+static struct ul_text string_at(const struct checked *checked, uint64_t index)
+{
+	const struct ul_string_record *record = &checked->strings[index];
+	return (struct ul_text){checked->string_bytes + record->offset, record->bytes};
+}
+
+struct ul_text ul_container_string(const struct ul_container *container, uint32_t index)
+{
+	struct checked checked = {.container = container};
+	uint64_t bytes;
+	checked.strings = ul_container_records(container, UL_SECTION_STRINGS, &checked.string_count);
+	checked.string_bytes = ul_container_records(container, UL_SECTION_STRING_BYTES, &bytes);
+	assert(index < checked.string_count);
+	return string_at(&checked, index);
+}
+
+static bool text_is_before(struct ul_text a, struct ul_text b)
+{
+	int order = memcmp(a.text, b.text, a.bytes < b.bytes ? a.bytes : b.bytes);
+	return order ? order < 0 : a.bytes < b.bytes;
+}
+
+/* Do the strings cover their bytes in order, each greater than the one before? */
+static bool strings_are_sound(const struct checked *checked, uint64_t byte_count)
+{
+	uint64_t end = 0;
+	for (uint64_t i = 0; i < checked->string_count; i++) {
+		if (checked->strings[i].offset != end || checked->strings[i].bytes > byte_count - end)
+			return false;
+		end += checked->strings[i].bytes;
+		if (i && !text_is_before(string_at(checked, i - 1), string_at(checked, i)))
+			return false;
+	}
+	return end == byte_count;
+}
+
+/* An id set has no names and may do without the two sections; other containers were found to have them. */
+static bool load_strings(struct checked *checked, const struct ul_container *container)
+{
+	const struct ul_section *records = find_section(container, UL_SECTION_STRINGS);
+	const struct ul_section *bytes = find_section(container, UL_SECTION_STRING_BYTES);
+	*checked = (struct checked){.container = container};
+	if (!records && !bytes)
+		return true;
+	if (!records || !bytes || records->record_bytes != sizeof(struct ul_string_record) || bytes->record_bytes != 1)
+		return false;
+	checked->strings = (const void *)(container->bytes + records->offset);
+	checked->string_bytes = (const char *)container->bytes + bytes->offset;
+	checked->string_count = records->record_count;
+	return strings_are_sound(checked, bytes->record_count);
+}
+
+static bool index_is_name(const struct checked *checked, uint32_t index)
+{
+	if (index >= checked->string_count)
+		return false;
+	struct ul_text text = string_at(checked, index);
+	return ul_name_is_valid(text.text, text.bytes);
+}
+
+static bool index_is_context(const struct checked *checked, uint32_t index)
+{
+	if (index >= checked->string_count)
+		return false;
+	struct ul_text text = string_at(checked, index);
+	return ul_context_is_valid(text.text, text.bytes);
+}
+
+/* The empty name says that the call had no operation. */
+static bool index_is_operation(const struct checked *checked, uint32_t index)
+{
+	if (index >= checked->string_count)
+		return false;
+	return string_at(checked, index).bytes == 0 || index_is_name(checked, index);
+}
+
+/* The order of records. Strings are sorted, so indexes compare as the names do. */
+
+static int compare(int64_t a, int64_t b)
+{
+	return (a > b) - (a < b);
+}
+
+/* The order by the first of `count` pairs that differ: negative, 0 or positive. */
+static int compare_keys(const int64_t (*pairs)[2], size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (pairs[i][0] != pairs[i][1])
+			return compare(pairs[i][0], pairs[i][1]);
+	return 0;
+}
+
+static int compare_ids(const struct ul_id *a, const struct ul_id *b)
+{
+	return memcmp(a->bytes, b->bytes, sizeof(a->bytes));
+}
+
+static int compare_rows(const struct ul_row *a, const struct ul_row *b)
+{
+	const int64_t pairs[][2] = {
+		{a->provider, b->provider},       {a->model, b->model},
+		{a->dimensions, b->dimensions},   {a->price_class, b->price_class},
+		{a->prompt_band, b->prompt_band}, {a->scope, b->scope},
+	};
+	return compare_keys(pairs, sizeof(pairs) / sizeof(pairs[0]));
+}
+
+static int compare_quarters(const struct ul_quarter *a, const struct ul_quarter *b)
+{
+	const int64_t pairs[][2] = {{a->quarter, b->quarter}, {a->provider, b->provider}, {a->model, b->model}};
+	return compare_keys(pairs, sizeof(pairs) / sizeof(pairs[0]));
+}
+
+static int compare_histograms(const struct ul_histogram *a, const struct ul_histogram *b)
+{
+	const int64_t pairs[][2] = {
+		{a->provider, b->provider},
+		{a->model, b->model},
+		{a->operation, b->operation},
+		{a->measure, b->measure},
+	};
+	return compare_keys(pairs, sizeof(pairs) / sizeof(pairs[0]));
+}
+
+static int compare_rollups(const struct ul_rollup *a, const struct ul_rollup *b)
+{
+	int order = compare(a->day, b->day);
+	return order ? order : compare_rows(&a->row, &b->row);
+}
+
+static int compare_calls(const struct ul_last_call *a, const struct ul_last_call *b)
+{
+	int order = compare(a->call.time_ns, b->call.time_ns);
+	if (!order)
+		order = compare_ids(&a->segment_id, &b->segment_id);
+	return order ? order : compare(a->slot, b->slot);
+}
+
+static int compare_files(const struct ul_named_file *a, const struct ul_named_file *b)
+{
+	int order = compare(a->kind, b->kind);
+	return order ? order : compare(a->name, b->name);
+}
+
+/* The records of fact files. */
+
+/* A row on its own. What its neighbour `before` (or NULL) names as well was checked there. */
+static bool row_is_sound(const struct checked *checked, const struct ul_row *row, const struct ul_row *before)
+{
+	if (row->price_class > UL_PRICE_NONE || row->prompt_band > 5 || row->scope > 3)
+		return false;
+	if (row->scope && row->prompt_band)
+		return false;
+	if ((!before || before->provider != row->provider) && !index_is_name(checked, row->provider))
+		return false;
+	if ((!before || before->model != row->model) && !index_is_name(checked, row->model))
+		return false;
+	return (before && before->dimensions == row->dimensions) || index_is_context(checked, row->dimensions);
+}
+
+static bool rows_are_sound(const struct checked *checked)
+{
+	uint64_t count;
+	const struct ul_row *rows = ul_container_records(checked->container, UL_SECTION_ROWS, &count);
+	for (uint64_t i = 0; i < count; i++) {
+		if (i && compare_rows(&rows[i - 1], &rows[i]) >= 0)
+			return false;
+		if (!row_is_sound(checked, &rows[i], i ? &rows[i - 1] : NULL))
+			return false;
+	}
+	return true;
+}
+
+static bool quarters_are_sound(const struct checked *checked)
+{
+	uint64_t count;
+	const struct ul_quarter *quarters = ul_container_records(checked->container, UL_SECTION_QUARTERS, &count);
+	for (uint64_t i = 0; i < count; i++) {
+		if (quarters[i].zero || !index_is_name(checked, quarters[i].provider) ||
+		    !index_is_name(checked, quarters[i].model))
+			return false;
+		if (i && compare_quarters(&quarters[i - 1], &quarters[i]) >= 0)
+			return false;
+	}
+	return true;
+}
+
+static bool buckets_are_sound(const struct ul_bucket *buckets, uint64_t count)
+{
+	for (uint64_t i = 0; i < count; i++) {
+		if (buckets[i].zero || buckets[i].bucket > UL_BUCKET_MAX)
+			return false;
+		if (i && buckets[i].bucket <= buckets[i - 1].bucket)
+			return false;
+	}
+	return true;
+}
+
+static bool histogram_is_sound(const struct checked *checked, const struct ul_histogram *histogram)
+{
+	if (histogram->measure != UL_MEASURE_LATENCY && histogram->measure != UL_MEASURE_TTFT)
+		return false;
+	return index_is_name(checked, histogram->provider) && index_is_name(checked, histogram->model) &&
+	       index_is_operation(checked, histogram->operation);
+}
+
+/* Histograms and the buckets that they share out among them, none left over. */
+static bool histograms_are_sound(const struct checked *checked)
+{
+	uint64_t count;
+	uint64_t bucket_count;
+	uint64_t used = 0;
+	const struct ul_histogram *histograms = ul_container_records(checked->container, UL_SECTION_HISTOGRAMS, &count);
+	const struct ul_bucket *buckets = ul_container_records(checked->container, UL_SECTION_BUCKETS, &bucket_count);
+	for (uint64_t i = 0; i < count; i++) {
+		const struct ul_histogram *histogram = &histograms[i];
+		if (i && compare_histograms(histogram - 1, histogram) >= 0)
+			return false;
+		if (!histogram_is_sound(checked, histogram))
+			return false;
+		if (histogram->first_bucket != used || histogram->bucket_count > bucket_count - used)
+			return false;
+		if (!buckets_are_sound(buckets + used, histogram->bucket_count))
+			return false;
+		used += histogram->bucket_count;
+	}
+	return used == bucket_count;
+}
+
+static bool facts_are_sound(const struct checked *checked)
+{
+	uint64_t count;
+	const struct ul_fact_meta *meta = ul_container_records(checked->container, UL_SECTION_META, &count);
+	return !meta->zero && all_zero(meta->zeros, sizeof(meta->zeros)) && rows_are_sound(checked) &&
+	       quarters_are_sound(checked) && histograms_are_sound(checked);
+}
+
+/* The records of checkpoints. */
+
+/* Runs that rise, do not touch, and stay among the slots that a segment can have. */
+static bool runs_are_sound(const struct ul_run *runs, uint64_t count)
+{
+	uint64_t end = 0;
+	for (uint64_t i = 0; i < count; i++) {
+		if (!runs[i].slot_count || (i && runs[i].first_slot <= end))
+			return false;
+		end = (uint64_t)runs[i].first_slot + runs[i].slot_count;
+		if (!runs[i].first_slot || end > (uint64_t)UL_SLOT_MASK + 1)
+			return false;
+	}
+	return true;
+}
+
+static bool segment_is_sound(const struct ul_folded_segment *segment)
+{
+	return !(segment->state & ~UL_SEGMENT_PRUNED) && !segment->zero &&
+	       all_zero(segment->zeros, sizeof(segment->zeros));
+}
+
+/* Segments and the runs that they share out among them, none left over. */
+static bool segments_are_sound(const struct checked *checked)
+{
+	uint64_t count;
+	uint64_t run_count;
+	uint64_t used = 0;
+	const struct ul_folded_segment *segments =
+		ul_container_records(checked->container, UL_SECTION_SEGMENTS, &count);
+	const struct ul_run *runs = ul_container_records(checked->container, UL_SECTION_RUNS, &run_count);
+	for (uint64_t i = 0; i < count; i++) {
+		const struct ul_folded_segment *segment = &segments[i];
+		if (i && compare_ids(&segments[i - 1].id, &segment->id) >= 0)
+			return false;
+		if (!segment_is_sound(segment))
+			return false;
+		if (segment->first_run != used || segment->run_count > run_count - used)
+			return false;
+		if (!runs_are_sound(runs + used, segment->run_count))
+			return false;
+		used += segment->run_count;
+	}
+	return used == run_count;
+}
+
+static bool days_are_sound(const struct checked *checked)
+{
+	uint64_t count;
+	const struct ul_day *days = ul_container_records(checked->container, UL_SECTION_DAYS, &count);
+	for (uint64_t i = 0; i < count; i++)
+		if (days[i].zero || (i && days[i].day <= days[i - 1].day))
+			return false;
+	return true;
+}
+
+static bool rollups_are_sound(const struct checked *checked)
+{
+	uint64_t count;
+	const struct ul_rollup *rollups = ul_container_records(checked->container, UL_SECTION_ROLLUPS, &count);
+	for (uint64_t i = 0; i < count; i++) {
+		if (rollups[i].zero || rollups[i].row.prompt_band)
+			return false;
+		if (i && compare_rollups(&rollups[i - 1], &rollups[i]) >= 0)
+			return false;
+		if (!row_is_sound(checked, &rollups[i].row, i ? &rollups[i - 1].row : NULL))
+			return false;
+	}
+	return true;
+}
+
+static bool call_is_sound(const struct checked *checked, const struct ul_last_call *call)
+{
+	const uint32_t flags = (UL_UNPRICED | UL_LATENCY_UNKNOWN | UL_LATENCY_MS) >> 28;
+	if (!call->slot || call->slot > UL_SLOT_MASK || (call->flags & ~flags) ||
+	    !all_zero(call->zero, sizeof(call->zero)))
+		return false;
+	return index_is_name(checked, call->provider) && index_is_name(checked, call->model) &&
+	       index_is_context(checked, call->context);
+}
+
+static bool calls_are_sound(const struct checked *checked)
+{
+	uint64_t count;
+	const struct ul_last_call *calls = ul_container_records(checked->container, UL_SECTION_CALLS, &count);
+	if (count > UL_LAST_CALLS)
+		return false;
+	for (uint64_t i = 0; i < count; i++) {
+		if (i && compare_calls(&calls[i - 1], &calls[i]) >= 0)
+			return false;
+		if (!call_is_sound(checked, &calls[i]))
+			return false;
+	}
+	return true;
+}
+
+static bool files_are_sound(const struct checked *checked)
+{
+	uint64_t count;
+	const struct ul_named_file *files = ul_container_records(checked->container, UL_SECTION_FILES, &count);
+	for (uint64_t i = 0; i < count; i++) {
+		if (files[i].kind != UL_FILE_IDS && files[i].kind != UL_FILE_PRICES)
+			return false;
+		if (files[i].zero || files[i].name >= checked->string_count)
+			return false;
+		if (i && compare_files(&files[i - 1], &files[i]) >= 0)
+			return false;
+	}
+	return true;
+}
+
+static bool checkpoint_is_sound(const struct checked *checked)
+{
+	uint64_t count;
+	const struct ul_checkpoint_meta *meta = ul_container_records(checked->container, UL_SECTION_META, &count);
+	return all_zero(meta->zeros, sizeof(meta->zeros)) && segments_are_sound(checked) && days_are_sound(checked) &&
+	       rollups_are_sound(checked) && calls_are_sound(checked) && files_are_sound(checked);
+}
+
+/* The records of id sets. */
+
+static bool ids_are_sound(const struct checked *checked)
+{
+	uint64_t count;
+	const struct ul_id_meta *meta = ul_container_records(checked->container, UL_SECTION_META, &count);
+	if (!all_zero(meta->zeros, sizeof(meta->zeros)))
+		return false;
+	const struct ul_id_record *ids = ul_container_records(checked->container, UL_SECTION_IDS, &count);
+	for (uint64_t i = 0; i < count; i++) {
+		if (ids[i].standing != 0 && ids[i].standing != 1)
+			return false;
+		if (i && compare_ids(&ids[i - 1].id, &ids[i].id) >= 0)
+			return false;
+	}
+	return true;
+}
+
+static const struct {
+	const struct requirement *sections;
+	size_t section_count;
+	bool (*records_are_sound)(const struct checked *checked);
+} kinds[UL_CONTAINER_KINDS] = {
+	[UL_CONTAINER_FACTS] = {fact_sections, sizeof(fact_sections) / sizeof(fact_sections[0]), facts_are_sound},
+	[UL_CONTAINER_CHECKPOINT] = {checkpoint_sections, sizeof(checkpoint_sections) / sizeof(checkpoint_sections[0]),
+				     checkpoint_is_sound},
+	[UL_CONTAINER_IDS] = {id_sections, sizeof(id_sections) / sizeof(id_sections[0]), ids_are_sound},
+};
+
+enum ul_container_state ul_container_open(struct ul_container *container, enum ul_container_kind kind,
+					  const void *bytes, size_t size_bytes, const struct ul_id *log_id)
+{
+	struct ul_container found = {.bytes = bytes, .size_bytes = size_bytes, .header = bytes};
+	struct checked checked;
+	assert((uintptr_t)bytes % ALIGNMENT == 0);
+	assert(kind < UL_CONTAINER_KINDS);
+	if (size_bytes < sizeof(*found.header) || !header_is_sound(&found, kind, log_id))
+		return UL_CONTAINER_DAMAGED;
+	if (found.header->version > UL_VERSION || found.header->flags_incompatible) {
+		*container = found;
+		return UL_CONTAINER_NEWER;
+	}
+	found.sections = (const void *)(found.bytes + sizeof(*found.header));
+	if (found.header->version != UL_VERSION || !sections_tile(&found))
+		return UL_CONTAINER_DAMAGED;
+	if (has_unknown_mandatory(&found)) {
+		found.sections = NULL;
+		*container = found;
+		return UL_CONTAINER_NEWER;
+	}
+	if (!has_sections(&found, kinds[kind].sections, kinds[kind].section_count) || !load_strings(&checked, &found) ||
+	    !kinds[kind].records_are_sound(&checked))
+		return UL_CONTAINER_DAMAGED;
+	*container = found;
+	return UL_CONTAINER_VALID;
+}
+
+/* Writing. */
+
+static size_t section_bytes(const struct ul_section_data *section)
+{
+	return (size_t)section->record_count * section->record_bytes;
+}
+
+/* The size of the whole, or 0 if it does not fit into memory. */
+static size_t container_bytes(const struct ul_section_data *sections, size_t section_count)
+{
+	size_t size = sizeof(struct ul_container_header) + section_count * sizeof(struct ul_section);
+	for (size_t i = 0; i < section_count; i++) {
+		assert(sections[i].record_bytes > 0);
+		assert(i == 0 || sections[i].type > sections[i - 1].type);
+		if (sections[i].record_count > (SIZE_MAX / 2 - size) / sections[i].record_bytes)
+			return 0;
+		size = align_up(size + section_bytes(&sections[i]));
+	}
+	return size;
+}
+
+static void write_section(uint8_t *bytes, size_t index, size_t offset, const struct ul_section_data *section)
+{
+	struct ul_section *entry = (struct ul_section *)(bytes + sizeof(struct ul_container_header)) + index;
+	entry->type = (uint32_t)section->type;
+	entry->record_bytes = section->record_bytes;
+	entry->offset = offset;
+	entry->record_count = section->record_count;
+	if (section->record_count)
+		memcpy(bytes + offset, section->records, section_bytes(section));
+}
+
+void *ul_container_build(enum ul_container_kind kind, const struct ul_id *log_id,
+			 const struct ul_section_data *sections, size_t section_count, size_t *size_bytes)
+{
+	assert(kind < UL_CONTAINER_KINDS && section_count <= UL_SECTIONS_MAX);
+	size_t size = container_bytes(sections, section_count);
+	uint8_t *bytes = size ? calloc(1, size) : NULL;
+	if (!bytes)
+		return NULL;
+	struct ul_container_header *header = (struct ul_container_header *)bytes;
+	memcpy(header->magic, magics[kind], sizeof(header->magic));
+	header->version = UL_VERSION;
+	header->log_id = *log_id;
+	header->size_bytes = size;
+	header->section_count = (uint32_t)section_count;
+	size_t offset = sizeof(*header) + section_count * sizeof(struct ul_section);
+	for (size_t i = 0; i < section_count; i++) {
+		write_section(bytes, i, offset, &sections[i]);
+		offset = align_up(offset + section_bytes(&sections[i]));
+	}
+	assert(offset == size);
+	header->checksum = container_checksum(bytes, size);
+	*size_bytes = size;
+	return bytes;
+}
+
+/* Buckets: FORMAT.md 7. Values below 128 have a bucket each; above, 64 buckets cover each doubling. */
+
+uint32_t ul_bucket_of(uint64_t value_us)
+{
+	if (value_us < 128)
+		return (uint32_t)value_us;
+	uint32_t shift = (uint32_t)(63 - __builtin_clzll(value_us)) - 6;
+	return 64 * shift + (uint32_t)(value_us >> shift);
+}
+
+void ul_bucket_range(uint32_t bucket, uint64_t *least_us, uint64_t *greatest_us)
+{
+	assert(bucket <= UL_BUCKET_MAX);
+	uint32_t shift = bucket < 128 ? 0 : bucket / 64 - 1;
+	uint64_t leading = bucket - 64 * shift;
+	*least_us = leading << shift;
+	*greatest_us = *least_us + (((uint64_t)1 << shift) - 1);
+}
