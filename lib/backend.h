@@ -1,0 +1,52 @@
+/*
+ * How the helper's blocking work is carried out: in the background by io_uring, or one call after the other. The helper does
+ * not know which: it submits jobs, waits, and is told of each that ended. Used by the helper's thread alone, which also opens it.
+ */
+#ifndef USAGELOG_BACKEND_H
+#define USAGELOG_BACKEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum ul_job_kind { UL_JOB_SYNC, UL_JOB_EXTEND, UL_JOB_POPULATE };
+
+struct ul_job {
+	enum ul_job_kind kind;
+	int fd;
+	uint8_t *address; /* of the range in memory */
+	uint64_t offset;  /* of the range in the file */
+	uint64_t bytes;
+	int result; /* 0 or -errno */
+	void (*done)(void *owner, struct ul_job *job);
+	void *owner;
+	struct ul_job *next;
+};
+
+struct ul_backend;
+
+struct ul_backend_kind {
+	int id; /* of enum usagelog_backend */
+	/* `event` is the descriptor that wakes a wait. -errno: cannot be had here. */
+	int (*open)(struct ul_backend *backend, int event);
+	/* Begin a job; its `done` is called in a later wait(). Never fails: an error is the job's result. */
+	void (*submit)(struct ul_backend *backend, struct ul_job *job);
+	/* Wait until a job ends, the event comes, or the time (ns from now; UINT64_MAX: for ever) is over; call `done` for what ended. */
+	void (*wait)(struct ul_backend *backend, uint64_t timeout_ns);
+	void (*close)(struct ul_backend *backend);
+};
+
+struct ul_backend {
+	const struct ul_backend_kind *kind;
+	int event;
+	struct ul_job *done; /* ended, not told yet */
+	void *state;
+};
+
+extern const struct ul_backend_kind ul_backend_uring, ul_backend_syscall;
+
+/* Carry out a job on this thread. */
+int ul_job_run(const struct ul_job *job);
+/* Tell of all that ended. */
+void ul_backend_tell(struct ul_backend *backend);
+
+#endif

@@ -1,0 +1,162 @@
+/*
+ * Jobs by io_uring. The ring is the helper thread's alone, made by it (SINGLE_ISSUER, DEFER_TASKRUN): completions
+ * are run when it waits and interrupt nobody. A forked child does not inherit it.
+ */
+#include "backend.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "os.h"
+#include "usagelog.h"
+
+enum { ENTRIES = 64 };
+
+struct state {
+	struct io_uring ring;
+	bool event_armed;
+	unsigned in_flight;
+};
+
+static int open_uring(struct ul_backend *backend, int event)
+{
+	struct state *state = os_allocate(1, sizeof(*state));
+	if (!state)
+		return -ENOMEM;
+	int error = os_uring();
+	if (!error)
+		error = io_uring_queue_init(ENTRIES, &state->ring,
+					    IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+						    IORING_SETUP_CLAMP);
+	if (error) {
+		free(state);
+		return error;
+	}
+	/* Waiting with a timeout needs EXT_ARG, and jobs' data need not stay put: kernels that have DEFER_TASKRUN have both. */
+	io_uring_ring_dontfork(&state->ring);
+	backend->event = event;
+	backend->state = state;
+	return 0;
+}
+
+static struct io_uring_sqe *get_sqe(struct state *state)
+{
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&state->ring);
+	if (sqe || io_uring_submit(&state->ring) < 0)
+		return sqe;
+	return io_uring_get_sqe(&state->ring);
+}
+
+static void prepare(struct io_uring_sqe *sqe, const struct ul_job *job)
+{
+	switch (job->kind) {
+	case UL_JOB_SYNC:
+		io_uring_prep_fsync(sqe, job->fd, IORING_FSYNC_DATASYNC);
+		/* A range, which the helper function cannot say: bytes `off` up to `off + len`. */
+		sqe->off = job->offset;
+		sqe->len = (uint32_t)job->bytes;
+		break;
+	case UL_JOB_EXTEND:
+		io_uring_prep_fallocate(sqe, job->fd, 0, (off_t)job->offset, (off_t)job->bytes);
+		break;
+	case UL_JOB_POPULATE:
+		io_uring_prep_madvise(sqe, job->address, (off_t)job->bytes, MADV_POPULATE_WRITE);
+		break;
+	}
+}
+
+static void finish(struct ul_backend *backend, struct ul_job *job, int result)
+{
+	job->result = result;
+	job->next = backend->done;
+	backend->done = job;
+}
+
+static void submit_uring(struct ul_backend *backend, struct ul_job *job)
+{
+	struct state *state = backend->state;
+	/* Lengths are 32 bits wide there; a test's faults come through the seam. */
+	struct io_uring_sqe *sqe = job->bytes <= UINT32_MAX && !os_uring() ? get_sqe(state) : NULL;
+	if (!sqe) {
+		finish(backend, job, ul_job_run(job));
+		return;
+	}
+	prepare(sqe, job);
+	io_uring_sqe_set_data(sqe, job);
+	state->in_flight++;
+	if (io_uring_submit(&state->ring) >= 0)
+		return;
+	/* The ring was taken away, or is out of memory: what could not be submitted stays queued and would be submitted later. Made a no-op,
+	 * it does no harm then. */
+	io_uring_prep_nop(sqe);
+	io_uring_sqe_set_data(sqe, NULL);
+	state->in_flight--;
+	finish(backend, job, ul_job_run(job));
+}
+
+static void arm_event(struct ul_backend *backend, struct state *state)
+{
+	struct io_uring_sqe *sqe = state->event_armed ? NULL : get_sqe(state);
+	if (!sqe)
+		return;
+	io_uring_prep_poll_add(sqe, backend->event, POLLIN);
+	io_uring_sqe_set_data(sqe, state);
+	state->event_armed = io_uring_submit(&state->ring) >= 0;
+}
+
+static void reap(struct ul_backend *backend, struct state *state)
+{
+	struct io_uring_cqe *cqe;
+	uint64_t count;
+	while (io_uring_peek_cqe(&state->ring, &cqe) == 0) {
+		void *data = io_uring_cqe_get_data(cqe);
+		int result = cqe->res;
+		io_uring_cqe_seen(&state->ring, cqe);
+		if (data == state) {
+			state->event_armed = false;
+			if (read(backend->event, &count, sizeof(count)) < 0) {
+				/* Nothing to be read: the event is clear either way. */
+			}
+		} else if (data) {
+			state->in_flight--;
+			finish(backend, data, result < 0 ? result : 0);
+		}
+	}
+}
+
+static void wait_uring(struct ul_backend *backend, uint64_t timeout_ns)
+{
+	struct state *state = backend->state;
+	arm_event(backend, state);
+	if (!backend->done) {
+		struct io_uring_cqe *cqe;
+		struct __kernel_timespec timeout = {.tv_sec = (long long)(timeout_ns / 1000000000),
+						    .tv_nsec = (long long)(timeout_ns % 1000000000)};
+		int error = io_uring_wait_cqe_timeout(&state->ring, &cqe, timeout_ns == UINT64_MAX ? NULL : &timeout);
+		if (error && error != -ETIME && error != -EINTR && !state->in_flight) {
+			/* The ring does not work any more: wait for the event without it. */
+			ul_backend_syscall.wait(backend, timeout_ns);
+			return;
+		}
+	}
+	reap(backend, state);
+	ul_backend_tell(backend);
+}
+
+static void close_uring(struct ul_backend *backend)
+{
+	struct state *state = backend->state;
+	io_uring_queue_exit(&state->ring);
+	free(state);
+	backend->state = NULL;
+}
+
+const struct ul_backend_kind ul_backend_uring = {.id = USAGELOG_BACKEND_URING,
+						 .open = open_uring,
+						 .submit = submit_uring,
+						 .wait = wait_uring,
+						 .close = close_uring};

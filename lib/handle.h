@@ -1,0 +1,341 @@
+/*
+ * The insides of an open log, shared by the files of lib/ that write. The layers, each knowing only those below:
+ *
+ *     record.c                     the hot path: a lane with room, names already defined; else
+ *     append.c                     all that is rare: room, definitions, call ids, held calls, drops
+ *     helper.c  flush.c  open.c    what runs behind the caller; the barrier; begin and end
+ *     sync.c  source.c             what is to be synced; where the next segment comes from
+ *     lane.c  names.c  segment.c   threads' lanes; the intern table; one mapped segment
+ *     backend_*.c  rescue.c        how jobs are carried out; copies of pages that could not be synced
+ *     process.c                    what is per process: registry of handles, fork, ends of threads
+ *     os.c                         the system
+ *
+ * Locks. `mutex` guards everything here that is not said to be atomic or the helper's own. It is never held
+ * during the helper's disk work, only during a caller's when the helper had nothing ready. `sync_mutex` is
+ * held by whoever runs a sync pass, and taken before `mutex`. Nobody calls back the host with either.
+ */
+#ifndef USAGELOG_HANDLE_H
+#define USAGELOG_HANDLE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "directory.h"
+#include "format.h"
+#include "usagelog.h"
+
+#define likely(condition) __builtin_expect(!!(condition), 1)
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
+enum {
+	UL_NAME_PARTS = 5,
+	UL_LANES_A_BLOCK = 512, /* 64 KiB of lanes */
+	UL_LANE_BLOCKS_MAX = 64,
+	UL_MESSAGES_MAX = 8,
+};
+
+/* ---- names (names.c) -------------------------------------------------------------------------------------- */
+
+/* What a name is looked up by: the strings as the caller gave them. A part that is not given has no text. */
+struct ul_key {
+	enum ul_class text_class;
+	uint32_t part_count;
+	const char *parts[UL_NAME_PARTS];
+	uint32_t bytes[UL_NAME_PARTS];
+	uint64_t hash;
+};
+
+/* A name: its key, and the text that its definitions hold. Never changed or freed while the handle lives. */
+struct ul_name {
+	uint64_t hash;
+	uint32_t index; /* 0: not in the table, for one call only */
+	uint32_t text_bytes;
+	enum ul_class text_class;
+	uint32_t key_bytes[UL_NAME_PARTS];
+	char *text; /* the key's parts stand before it */
+	char key[];
+};
+
+struct ul_names {
+	_Atomic(struct ul_name *) *buckets; /* open addressing; only ever filled */
+	uint32_t bucket_mask;
+	_Atomic(struct ul_name *) *by_index;
+	uint32_t index_mask; /* indexes are 1 to index_mask */
+	uint32_t count;
+	size_t bytes;
+};
+
+int ul_names_open(struct ul_names *names, uint32_t names_max);
+void ul_names_close(struct ul_names *names);
+void ul_key_model(struct ul_key *key, const char *provider, const char *model);
+/* Returns false if no attribute is given. */
+bool ul_key_context(struct ul_key *key, const struct usagelog_attributes *attributes);
+/* Without a lock. NULL: not there. */
+struct ul_name *ul_names_find(const struct ul_names *names, const struct ul_key *key);
+/* Check the strings and make a name of them, outside of the table. */
+int ul_name_make(struct ul_name **name, const struct ul_key *key);
+/* Put a name into the table (under the handle's mutex): 0, or USAGELOG_ERROR_NAMES_FULL, and the name stays the caller's. */
+int ul_names_insert(struct ul_names *names, struct ul_name *name);
+
+/* ---- one mapped segment (segment.c) ----------------------------------------------------------------------- */
+
+struct ul_segment {
+	struct ul_segment *next; /* in the handle's list, newest first */
+	uint8_t *base;
+	int fd;
+	uint32_t directory; /* 0: the log's own; n: its n-th fallback */
+	char name[2 * UL_ID_BYTES + sizeof(".seg")];
+	struct ul_id id;
+	uint64_t seed;
+	uint64_t size_bytes;
+	uint32_t first_page; /* that this handle may fill */
+	uint32_t first_slot; /* in it: after what an adopted page holds */
+	uint32_t page_count;
+	uint32_t lane_count;        /* lanes that have a page of it */
+	bool retired;               /* gives out no more pages */
+	uint32_t rescue_generation; /* of its last rescue file */
+	uint64_t block_sequence[UL_STATE_BLOCKS];
+	uint64_t attempted_before; /* in the counters block when this handle began, */
+	uint64_t dropped_before[UL_CAUSES];
+	uint64_t attempted_at_start; /* and the handle's own figures then */
+	uint64_t dropped_at_start[UL_CAUSES];
+
+	/* Whoever syncs: committed slots of each page that a sync has covered; all pages below low_page are wholly covered. */
+	uint8_t *covered;
+	uint32_t low_page;
+	bool extending; /* the helper has a job under way */
+
+	/* Taken by threads: each on a cache line of its own. */
+	_Alignas(64) _Atomic uint32_t next_page; /* the next page to give out */
+	_Alignas(64) _Atomic uint32_t
+		ready_pages; /* pages below are allocated (and populated, where the helper did it) */
+	_Alignas(64) _Atomic uint32_t definitions[]; /* slot of each name's definition here; 0: none yet */
+};
+
+static inline struct ul_slot *ul_segment_slot(const struct ul_segment *segment, uint32_t slot)
+{
+	return (struct ul_slot *)(void *)(segment->base + (size_t)slot * UL_SLOT_BYTES);
+}
+
+/* Adopt a segment in this directory if there is one, else make one of `size_bytes`. */
+int ul_segment_get(struct ul_segment **segment, int directory, const struct ul_id *log_id, uint64_t size_bytes,
+		   uint32_t name_count);
+/* Has nobody, an earlier writer included, taken a page of it? */
+bool ul_segment_is_empty(const struct ul_segment *segment);
+/* Unmap, unlock, free. `trim`: give the unused end of the file back. */
+void ul_segment_close(struct ul_segment *segment, bool trim);
+/* Forget it in a forked child: the mapping is not inherited; the descriptors must be closed, which leaves the parent's lock. */
+void ul_segment_forget(struct ul_segment *segment);
+/* Where the next extension ends, in pages, to have `wanted` of them ready. */
+uint32_t ul_segment_extension(const struct ul_segment *segment, uint32_t wanted);
+/* After an extension (and population) succeeded. */
+void ul_segment_publish(struct ul_segment *segment, uint32_t pages);
+
+/* Write a state block's payload, sealed. */
+void ul_segment_write_counters(struct ul_segment *segment, uint64_t attempted, const uint64_t dropped[UL_CAUSES]);
+void ul_segment_write_sync(struct ul_segment *segment, uint32_t index, uint64_t first_page, uint64_t page_count);
+
+/* ---- lanes (lane.c) --------------------------------------------------------------------------------------- */
+
+/*
+ * A thread's place to write to: one page, filled in order. One thread owns a lane at a time. The owner alone
+ * writes it, but for `limit`, by which the helper parks the lane: then the owner's next record() takes
+ * the slow path, which wakes the helper. A lane of zeros (a forked child's: its memory is wiped) is parked.
+ */
+struct ul_lane {
+	_Atomic uint32_t next;  /* the slot to fill next; at `page_end`: full */
+	_Atomic uint32_t limit; /* `page_end`, or 0: parked */
+	struct ul_slot *slots;  /* the segment's mapping, indexed by slot number */
+	uint64_t seed;
+	_Atomic uint32_t *definitions;
+	uint32_t name_mask;
+	uint32_t page_end;
+	struct ul_segment *segment;
+	/* Of this lane so far: calls committed in full pages; where the calls of this page begin to count; and slots of this page that
+	 * are not calls. Read by stats. */
+	_Atomic uint64_t calls;
+	_Atomic uint32_t page_start;
+	_Atomic uint32_t other_slots;
+	_Atomic uint32_t owned;
+	uint8_t pad[60];
+};
+static_assert(sizeof(struct ul_lane) == 128, "two cache lines, the first of which is all that record() touches");
+
+/* What a thread knows: the lane it used last, and those of other handles. */
+enum { UL_THREAD_LANES = 8 };
+struct ul_thread {
+	uint64_t serial; /* of the handle that `lane` belongs to; 0: none */
+	struct ul_lane *lane;
+	uint32_t inside; /* depth of library calls that may hold a lock: a signal handler must not wait for it */
+	uint32_t evict;  /* which of `others` goes next */
+	bool registered; /* its end will be noticed */
+	struct {
+		uint64_t serial;
+		struct ul_lane *lane;
+	} others[UL_THREAD_LANES];
+};
+extern _Thread_local struct ul_thread ul_thread __attribute__((tls_model("initial-exec")));
+
+/* This thread's lane for the handle, taking a free one or a new one if it has none. Under the mutex. NULL: no memory. */
+struct ul_lane *ul_lane_get(usagelog *log);
+/* Give a lane back with the rest of its page, for another thread. Under the mutex. */
+void ul_lane_release(usagelog *log, struct ul_lane *lane);
+/* Point a lane at the rest of a page. */
+void ul_lane_set(usagelog *log, struct ul_lane *lane, struct ul_segment *segment, uint32_t first_slot);
+/* Calls recorded through this lane. */
+uint64_t ul_lane_calls(const struct ul_lane *lane);
+
+/* ---- the handle ------------------------------------------------------------------------------------------- */
+
+/* A call on its way: its names and its entry but for the slots of their definitions. */
+struct ul_pending {
+	const struct ul_name *model;
+	const struct ul_name *context; /* NULL: none */
+	uint32_t flags;                /* of the context word */
+	bool has_id;
+	struct ul_id call_id;
+	struct ul_call_body body;
+};
+
+/* Where segments come from: the directories in turn, by retries and backoff. */
+struct ul_source {
+	uint32_t directory;      /* being tried, or in use */
+	uint32_t tries;          /* failed ones in a row there */
+	uint64_t next_try_ns;    /* monotonic */
+	uint64_t primary_try_ns; /* when to try the log's own directory again */
+	uint64_t primary_delay_ns;
+	int error; /* the last one */
+};
+
+struct ul_helper;
+
+struct usagelog {
+	uint64_t serial; /* unique in the process; what a thread compares */
+	struct usagelog *next_handle;
+	struct usagelog_options options; /* with the defaults filled in */
+	struct ul_directory directory;
+	struct ul_names names;
+	_Atomic(struct ul_segment *) current;
+
+	pthread_mutex_t mutex;
+	struct ul_segment *segments; /* all mapped ones, current included */
+	struct ul_segment *spare;    /* made ready by the helper */
+	struct ul_source source;
+	struct ul_lane *lane_blocks[UL_LANE_BLOCKS_MAX];
+	uint32_t lane_block_count;
+	_Atomic uint32_t *alive; /* 1; wiped in a forked child */
+	struct ul_pending *held;
+	uint32_t held_count;
+	struct usagelog_stats stats; /* the counters; the rest is filled in when asked */
+	struct ul_message messages[UL_MESSAGES_MAX];
+	int message_errors[UL_MESSAGES_MAX];
+	uint32_t message_count;
+	bool delivering;
+
+	pthread_mutex_t sync_mutex;
+	_Atomic uint32_t flush_wanted; /* tickets given out */
+	_Atomic uint32_t flush_done;   /* all up to this ticket are durable; a futex */
+	_Atomic uint32_t flush_failed; /* counts the failed passes */
+	_Atomic int flush_error;
+	_Atomic uint64_t durable_calls;
+	_Atomic uint64_t oldest_unsynced_ns; /* monotonic; 0: none known */
+
+	struct ul_helper *helper;   /* NULL: none (yet) */
+	bool helper_failed;         /* no thread could be had: everything is done inline */
+	bool parked;                /* all lanes are, and the helper sleeps without a timeout */
+	bool helper_called;         /* woken since it last looked: once is enough */
+	uint64_t pages_given;       /* to lanes, since the last sync pass began */
+	_Atomic uint64_t reentered; /* calls dropped in signal handlers, where the mutex cannot be had */
+};
+
+void ul_lock(usagelog *log);
+void ul_unlock(usagelog *log);
+
+/* append.c: the whole of record(), for what the hot path does not do. */
+int ul_append(usagelog *log, const struct ul_pending *pending);
+/* After a store found its lane parked: go on, and wake the helper. */
+void ul_lane_unpark(usagelog *log, struct ul_lane *lane);
+/* A slot was claimed and cannot be used: fill it. */
+void ul_lane_abandon(struct ul_lane *lane, uint32_t number);
+/* Park all lanes: the next record() of each wakes the helper. Under the mutex. */
+void ul_lanes_park(usagelog *log);
+/* Let go of segments that are full, wholly durable and used by no lane. Under sync_mutex. */
+void ul_segments_retire(usagelog *log);
+/* Store what is held, as far as there is room. Under the mutex. */
+void ul_drain_held(usagelog *log);
+/* Fill in a pending call; USAGELOG_ERROR_CALL if a field is out of range. */
+int ul_pending_fill(struct ul_pending *pending, const struct usagelog_call *call);
+/* Calls that this handle has stored so far; and those it was given: stored, held or dropped. Under the mutex. */
+uint64_t ul_committed(const usagelog *log);
+uint64_t ul_attempted(const usagelog *log);
+
+/* source.c */
+/* Get a segment now if the backoff allows it, and make it current. Under the mutex. 0, or the -errno of why there is none. */
+int ul_source_next(usagelog *log);
+/* The first one, at open: every directory is tried once, now. */
+int ul_source_first(usagelog *log);
+/* Make a spare, or go back to the log's own directory, without the mutex. The helper. */
+void ul_source_prepare(usagelog *log);
+enum ul_cause ul_cause_of(int error);
+
+/* sync.c: one pass makes durable everything that was committed before it began. */
+enum { UL_RANGES_MAX = UL_SYNC_BLOCKS };
+struct ul_range {
+	struct ul_segment *segment;
+	uint32_t block;
+	uint32_t first_page;
+	uint32_t page_count;
+	int result;
+};
+struct ul_pass {
+	uint32_t ticket;
+	uint64_t calls;
+	uint32_t range_count;
+	uint32_t capacity;
+	struct ul_range *ranges;
+	/* What was committed at its beginning, a record a page that is not wholly covered. */
+	struct ul_snapshot {
+		struct ul_segment *segment;
+		uint32_t page;
+		uint8_t committed;
+		uint8_t leading;
+	} * snapshots;
+	uint32_t snapshot_count;
+	uint32_t snapshot_capacity;
+};
+/* All of these under sync_mutex. Is anything committed that no sync covers? */
+bool ul_sync_is_dirty(usagelog *log);
+/* Find what to sync, and note it in the segments' headers. 0, or -ENOMEM and there is no pass. */
+int ul_pass_begin(usagelog *log, struct ul_pass *pass);
+/* With a result in each range: bring the page tables up, rescue what failed. The first error. */
+int ul_pass_end(usagelog *log, struct ul_pass *pass);
+/* All in one, on the caller's thread. */
+int ul_sync_inline(usagelog *log);
+
+/* rescue.c is in rescue.h. helper.c: */
+void ul_helper_need(usagelog *log); /* start it if it is wanted and not there. Under the mutex. */
+void ul_helper_wake(usagelog *log);
+/* Stop it, waiting until the deadline (monotonic; UINT64_MAX: for ever). False: it hangs on the disk. */
+bool ul_helper_stop(usagelog *log, uint64_t deadline_ns);
+void ul_helper_forget(usagelog *log);
+int ul_helper_backend(const usagelog *log, int *error);
+
+/* flush.c: after a pass that began with this ticket. */
+void ul_flush_done(usagelog *log, uint32_t ticket, int error);
+/* The synchronous mode: make what was committed before this call durable; callers at the same time share a sync. */
+int ul_flush_shared(usagelog *log);
+
+/* Warnings: queued under the mutex, delivered without it. */
+void ul_warn(usagelog *log, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void ul_deliver_warnings(usagelog *log);
+
+/* process.c */
+int ul_process_add(usagelog *log);
+void ul_process_remove(usagelog *log);
+void ul_process_thread_begins(void);
+/* In a child, before anything else: make the handle the child's own. */
+void ul_handle_after_fork(usagelog *log);
+/* Make every thread of the process see what was stored before; false: this kernel cannot. */
+bool ul_process_barrier(void);
+
+#endif

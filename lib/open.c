@@ -1,0 +1,293 @@
+/* The beginning and the end of a handle, its warnings, its figures, and its second beginning in a forked child. */
+#include "handle.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "os.h"
+#include "seal.h"
+
+enum {
+	FLUSH_INTERVAL_MS = 1000,
+	FLUSH_SIZE_BYTES = 1 << 20,
+	SEGMENT_BYTES = 64 << 20,
+	RETRY_COUNT = 3,
+	RETRY_DELAY_MS = 100,
+	HELD_COUNT = 512,
+	NAMES_MAX = 2048,
+	COUNT_MAX = 65536,
+	MS_MAX = 86400000, /* a day: beyond it, arithmetic in ns and the user's intent are both in doubt */
+};
+
+/* ---- options ---------------------------------------------------------------------------------------------- */
+
+static int read_options(struct usagelog_options *out, const struct usagelog_options *given)
+{
+	static const uint32_t flags_known = USAGELOG_SYNCHRONOUS | USAGELOG_NO_HELPER | USAGELOG_ALLOW_ANY_FILESYSTEM |
+					    USAGELOG_MUST_EXIST | USAGELOG_NO_URING;
+	struct usagelog_options options = {0};
+	if (given && (given->size < sizeof(options.size) + sizeof(options.flags) || given->size > sizeof(options)))
+		return -EINVAL;
+	if (given)
+		memcpy(&options, given, given->size);
+	options.size = sizeof(options);
+#define DEFAULT(field, value) (options.field = options.field ? options.field : (value))
+	DEFAULT(flush_interval_ms, FLUSH_INTERVAL_MS);
+	DEFAULT(flush_size_bytes, FLUSH_SIZE_BYTES);
+	DEFAULT(segment_size_bytes, SEGMENT_BYTES);
+	DEFAULT(retry_count_max, RETRY_COUNT);
+	DEFAULT(retry_delay_ms, RETRY_DELAY_MS);
+	DEFAULT(held_count_max, HELD_COUNT);
+	DEFAULT(names_max, NAMES_MAX);
+#undef DEFAULT
+	options.segment_size_bytes = (options.segment_size_bytes + UL_PAGE_BYTES - 1) / UL_PAGE_BYTES * UL_PAGE_BYTES;
+	if (options.flags & ~flags_known || options.flush_interval_ms > MS_MAX || options.retry_delay_ms > MS_MAX ||
+	    options.retry_count_max > 20 || options.segment_size_bytes < UL_SEGMENT_BYTES_MIN ||
+	    options.segment_size_bytes > UL_SEGMENT_BYTES_MAX || options.held_count_max > COUNT_MAX ||
+	    options.names_max > COUNT_MAX || options.fallback_directory_count > UL_CONF_FALLBACKS_MAX ||
+	    options.group_by_count > UL_CONF_GROUP_BY_MAX)
+		return -EINVAL;
+	for (size_t i = 0; i < options.fallback_directory_count; i++)
+		if (options.fallback_directories[i][0] != '/')
+			return -EINVAL;
+	if (options.time_zone && !ul_time_zone_is_known(options.time_zone))
+		return -EINVAL;
+	*out = options;
+	return 0;
+}
+
+/* ---- warnings --------------------------------------------------------------------------------------------- */
+
+void ul_warn(usagelog *log, int error, const char *format, ...)
+{
+	log->stats.warnings++;
+	log->stats.last_error = error;
+	log->stats.last_error_time_ns = os_time_ns();
+	if (!log->options.warning || log->message_count == UL_MESSAGES_MAX)
+		return;
+	va_list args;
+	va_start(args, format);
+	vsnprintf(log->messages[log->message_count].text, sizeof(log->messages[0].text), format, args);
+	va_end(args);
+	log->message_errors[log->message_count++] = error;
+}
+
+void ul_deliver_warnings(usagelog *log)
+{
+	if (!log->options.warning)
+		return;
+	ul_lock(log);
+	while (log->message_count && !log->delivering) {
+		struct ul_message message = log->messages[0];
+		int error = log->message_errors[0];
+		log->message_count--;
+		memmove(&log->messages[0], &log->messages[1], log->message_count * sizeof(message));
+		memmove(&log->message_errors[0], &log->message_errors[1], log->message_count * sizeof(error));
+		log->delivering = true;
+		ul_unlock(log);
+		log->options.warning(log->options.warning_arg, error, message.text);
+		ul_lock(log);
+		log->delivering = false;
+	}
+	ul_unlock(log);
+}
+
+/* ---- open ------------------------------------------------------------------------------------------------- */
+
+static int allocate_parts(usagelog *log)
+{
+	void *alive;
+	int error = ul_names_open(&log->names, log->options.names_max);
+	if (error)
+		return error;
+	log->held = os_allocate(log->options.held_count_max, sizeof(*log->held));
+	if (!log->held)
+		return -ENOMEM;
+	error = os_map_wiped(&alive, UL_PAGE_BYTES);
+	if (error)
+		return error;
+	log->alive = alive;
+	atomic_store_explicit(log->alive, 1, memory_order_relaxed);
+	return 0;
+}
+
+static void free_parts(usagelog *log)
+{
+	while (log->segments) {
+		struct ul_segment *segment = log->segments;
+		log->segments = segment->next;
+		ul_segment_close(segment, true);
+	}
+	if (log->spare) {
+		/* Its lock is still held, so nobody adopts it meanwhile. An adopted one holds an earlier writer's calls. */
+		if (!log->spare->directory && ul_segment_is_empty(log->spare))
+			os_unlink(log->directory.fd, log->spare->name);
+		ul_segment_close(log->spare, true);
+	}
+	for (uint32_t i = 0; i < log->lane_block_count; i++)
+		os_unmap(log->lane_blocks[i], UL_LANES_A_BLOCK * sizeof(struct ul_lane));
+	os_unmap(log->alive, UL_PAGE_BYTES);
+	free(log->held);
+	ul_names_close(&log->names);
+	ul_directory_close(&log->directory);
+	pthread_mutex_destroy(&log->mutex);
+	pthread_mutex_destroy(&log->sync_mutex);
+	free(log);
+}
+
+/* The fallbacks that log.conf names are made if they can be; whether they can be used is seen when they are needed. */
+static void make_fallbacks(usagelog *log)
+{
+	for (size_t i = 0; i < log->directory.conf.fallback_count; i++) {
+		int error = os_make_directories(log->directory.conf.fallbacks[i]);
+		if (error)
+			ul_warn(log, error, "%s: this fallback directory cannot be made: %s",
+				log->directory.conf.fallbacks[i], usagelog_strerror(error));
+	}
+}
+
+int usagelog_open(usagelog **out, const char *directory, const struct usagelog_options *given)
+{
+	struct ul_message why;
+	usagelog *log = os_allocate(1, sizeof(*log));
+	if (!log)
+		return -ENOMEM;
+	pthread_mutex_init(&log->mutex, NULL);
+	pthread_mutex_init(&log->sync_mutex, NULL);
+	log->directory.fd = -1;
+	int error = read_options(&log->options, given);
+	if (!error)
+		error = ul_directory_open_or_make(&log->directory, directory, &log->options, &why);
+	else
+		ul_message_set(&why, "an option is out of range");
+	if (error || why.text[0])
+		ul_warn(log, error, "%s", why.text);
+	if (!error)
+		error = allocate_parts(log);
+	if (!error) {
+		make_fallbacks(log);
+		error = ul_source_first(log);
+	}
+	if (!error)
+		error = ul_process_add(log);
+	ul_deliver_warnings(log);
+	if (error) {
+		free_parts(log);
+		return error;
+	}
+	*out = log;
+	return 0;
+}
+
+/* ---- close ------------------------------------------------------------------------------------------------ */
+
+static void write_last_counters(usagelog *log)
+{
+	struct ul_segment *current = atomic_load_explicit(&log->current, memory_order_relaxed);
+	uint64_t dropped[UL_CAUSES];
+	memcpy(dropped, log->stats.dropped, sizeof(dropped));
+	dropped[UL_CAUSE_REENTERED] += atomic_load_explicit(&log->reentered, memory_order_relaxed);
+	for (uint32_t i = 0; i < UL_CAUSES; i++)
+		dropped[i] += i == ul_cause_of(log->source.error) ? log->held_count : 0;
+	if (current)
+		ul_segment_write_counters(current, ul_attempted(log), dropped);
+}
+
+int usagelog_close(usagelog *log, int timeout_ms)
+{
+	if (!log)
+		return 0;
+	uint64_t deadline = timeout_ms < 0 ? UINT64_MAX : os_monotonic_ns() + (uint64_t)timeout_ms * 1000000;
+	int error = timeout_ms ? usagelog_flush(log, timeout_ms) : 0;
+	if (!timeout_ms && !atomic_load_explicit(log->alive, memory_order_relaxed))
+		ul_handle_after_fork(log);
+	/* Even a close that does not sync gives the helper a moment to end. */
+	uint64_t least = os_monotonic_ns() + 1000000000;
+	bool stopped = ul_helper_stop(log, deadline > least ? deadline : least);
+	ul_process_remove(log);
+	if (!stopped)
+		return USAGELOG_ERROR_TIMEOUT; /* it hangs on the disk, and goes on using the handle: that is left to it */
+	if (log->held_count)
+		error = USAGELOG_ERROR_HELD;
+	write_last_counters(log);
+	free_parts(log);
+	return error;
+}
+
+/* ---- fork ------------------------------------------------------------------------------------------------- */
+
+void ul_handle_after_fork(usagelog *log)
+{
+	if (atomic_load_explicit(log->alive, memory_order_relaxed))
+		return;
+	pthread_mutex_init(&log->sync_mutex, NULL);
+	while (log->segments) {
+		struct ul_segment *segment = log->segments;
+		log->segments = segment->next;
+		ul_segment_forget(segment);
+	}
+	if (log->spare)
+		ul_segment_forget(log->spare);
+	log->spare = NULL;
+	atomic_store_explicit(&log->current, NULL, memory_order_relaxed);
+	ul_helper_forget(log);
+	log->helper_failed = log->helper_called = log->parked = log->delivering = false;
+	log->held_count = 0; /* the parent has them, too */
+	log->message_count = 0;
+	log->pages_given = 0;
+	log->stats = (struct usagelog_stats){0};
+	log->source = (struct ul_source){0};
+	atomic_store_explicit(&log->reentered, 0, memory_order_relaxed);
+	atomic_store_explicit(&log->durable_calls, 0, memory_order_relaxed);
+	atomic_store_explicit(&log->oldest_unsynced_ns, 0, memory_order_relaxed);
+	atomic_store_explicit(&log->flush_done, atomic_load_explicit(&log->flush_wanted, memory_order_relaxed),
+			      memory_order_relaxed);
+	atomic_store_explicit(log->alive, 1, memory_order_relaxed);
+}
+
+/* ---- figures ---------------------------------------------------------------------------------------------- */
+
+int usagelog_stats_get(usagelog *log, struct usagelog_stats *out)
+{
+	size_t size = out->size;
+	if (size < sizeof(size) || size > sizeof(*out))
+		return -EINVAL;
+	if (ul_thread.inside)
+		return -EAGAIN;
+	ul_lock(log);
+	if (!atomic_load_explicit(log->alive, memory_order_relaxed))
+		ul_handle_after_fork(log);
+	struct usagelog_stats stats = log->stats;
+	stats.committed = ul_committed(log);
+	stats.held = log->held_count;
+	stats.dropped[USAGELOG_CAUSE_REENTERED] += atomic_load_explicit(&log->reentered, memory_order_relaxed);
+	stats.attempted = stats.committed + stats.held;
+	for (uint32_t i = 0; i < UL_CAUSES; i++)
+		stats.attempted += stats.dropped[i];
+	uint64_t durable = atomic_load_explicit(&log->durable_calls, memory_order_relaxed);
+	stats.durable = durable < stats.committed ? durable : stats.committed;
+	uint64_t oldest = atomic_load_explicit(&log->oldest_unsynced_ns, memory_order_relaxed);
+	stats.oldest_unsynced_ms =
+		oldest && stats.durable < stats.committed ? (os_monotonic_ns() - oldest) / 1000000 : 0;
+	stats.backend = ul_helper_backend(log, &stats.backend_error);
+	for (const struct ul_segment *segment = log->segments; segment; segment = segment->next)
+		stats.segments_mapped++;
+	stats.segments_mapped += log->spare != NULL;
+	struct ul_segment *current = atomic_load_explicit(&log->current, memory_order_relaxed);
+	stats.segment_in_fallback = current ? current->directory : 0;
+	stats.names = log->names.count;
+	ul_unlock(log);
+	stats.size = size;
+	memcpy(out, &stats, size);
+	return 0;
+}
+
+void usagelog_call_id(const char *id, size_t bytes, uint8_t out[16])
+{
+	struct ul_id found = ul_call_id(id, bytes);
+	memcpy(out, found.bytes, sizeof(found.bytes));
+}

@@ -1,0 +1,391 @@
+/* The seam of os.h. */
+#include "os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <linux/magic.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef USAGELOG_OS_FAULTS
+int (*os_fault)(enum os_call call);
+
+static int fault(enum os_call call)
+{
+	return os_fault ? os_fault(call) : 0;
+}
+#else
+static inline int fault(enum os_call call)
+{
+	(void)call;
+	return 0;
+}
+#endif
+
+void *os_allocate(size_t count, size_t bytes)
+{
+	return fault(OS_ALLOCATE) ? NULL : calloc(count, bytes);
+}
+
+void *os_allocate_aligned(size_t alignment, size_t bytes)
+{
+	size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+	void *memory = fault(OS_ALLOCATE) ? NULL : aligned_alloc(alignment, rounded);
+	return memory ? memset(memory, 0, rounded) : NULL;
+}
+
+void *os_reallocate(void *memory, size_t count, size_t bytes)
+{
+	return fault(OS_ALLOCATE) ? NULL : reallocarray(memory, count, bytes);
+}
+
+char *os_duplicate(const char *text)
+{
+	return fault(OS_ALLOCATE) ? NULL : strdup(text);
+}
+
+int os_open(int directory, const char *name, int flags)
+{
+	int error = fault(OS_OPEN);
+	if (error)
+		return -error;
+	int fd;
+	do
+		fd = openat(directory, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+	while (fd < 0 && errno == EINTR);
+	return fd < 0 ? -errno : fd;
+}
+
+int os_open_directory(const char *path)
+{
+	int error = fault(OS_OPEN);
+	if (error)
+		return -error;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+void os_close(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+int os_stat(int fd, struct stat *found)
+{
+	int error = fault(OS_STAT);
+	if (error)
+		return -error;
+	return fstat(fd, found) ? -errno : 0;
+}
+
+int os_stat_at(int directory, const char *name, struct stat *found)
+{
+	int error = fault(OS_STAT);
+	if (error)
+		return -error;
+	return fstatat(directory, name, found, AT_SYMLINK_NOFOLLOW) ? -errno : 0;
+}
+
+ssize_t os_read(int fd, void *out, size_t bytes, uint64_t offset)
+{
+	int error = fault(OS_READ);
+	if (error)
+		return -error;
+	size_t done = 0;
+	while (done < bytes) {
+		ssize_t now = pread(fd, (char *)out + done, bytes - done, (off_t)(offset + done));
+		if (now < 0 && errno == EINTR)
+			continue;
+		if (now < 0)
+			return -errno;
+		if (now == 0)
+			break;
+		done += (size_t)now;
+	}
+	return (ssize_t)done;
+}
+
+int os_write(int fd, const void *from, size_t bytes, uint64_t offset)
+{
+	int error = fault(OS_WRITE);
+	if (error)
+		return -error;
+	size_t done = 0;
+	while (done < bytes) {
+		ssize_t now = pwrite(fd, (const char *)from + done, bytes - done, (off_t)(offset + done));
+		if (now < 0 && errno == EINTR)
+			continue;
+		if (now <= 0)
+			return now ? -errno : -ENOSPC;
+		done += (size_t)now;
+	}
+	return 0;
+}
+
+int os_sync(int fd)
+{
+	int error = fault(OS_SYNC);
+	if (error)
+		return -error;
+	return fsync(fd) ? -errno : 0;
+}
+
+int os_sync_range(void *address, size_t bytes)
+{
+	int error = fault(OS_SYNC_RANGE);
+	if (error)
+		return -error;
+	return msync(address, bytes, MS_SYNC) ? -errno : 0;
+}
+
+int os_extend(int fd, uint64_t offset, uint64_t bytes)
+{
+	int error = fault(OS_EXTEND);
+	if (error)
+		return -error;
+	/* Beyond the limit fallocate() raises SIGXFSZ, which kills the host. */
+	struct rlimit limit;
+	if (!getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur != RLIM_INFINITY && offset + bytes > limit.rlim_cur)
+		return -EFBIG;
+	int failed;
+	do
+		failed = fallocate(fd, 0, (off_t)offset, (off_t)bytes);
+	while (failed && errno == EINTR);
+	return failed ? -errno : 0;
+}
+
+int os_map(void **address, size_t bytes, int fd, bool writable)
+{
+	int error = fault(OS_MAP);
+	if (error)
+		return -error;
+	void *found = mmap(NULL, bytes, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
+	if (found == MAP_FAILED)
+		return -errno;
+	*address = found;
+	return 0;
+}
+
+int os_map_wiped(void **address, size_t bytes)
+{
+	int error = fault(OS_MAP);
+	if (error)
+		return -error;
+	void *found = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (found == MAP_FAILED)
+		return -errno;
+	if (madvise(found, bytes, MADV_WIPEONFORK)) {
+		error = errno;
+		munmap(found, bytes);
+		return -error;
+	}
+	*address = found;
+	return 0;
+}
+
+void os_unmap(void *address, size_t bytes)
+{
+	if (address)
+		munmap(address, bytes);
+}
+
+int os_populate(void *address, size_t bytes)
+{
+	int error = fault(OS_POPULATE);
+	if (error)
+		return -error;
+	return madvise(address, bytes, MADV_POPULATE_WRITE) ? -errno : 0;
+}
+
+static int lock_command(int fd, int command, struct flock *lock)
+{
+	*lock = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+	int error = fault(OS_LOCK);
+	if (error)
+		return -error;
+	return fcntl(fd, command, lock) ? -errno : 0;
+}
+
+int os_lock(int fd)
+{
+	struct flock lock;
+	int error = lock_command(fd, F_OFD_SETLK, &lock);
+	return error == -EACCES ? -EAGAIN : error;
+}
+
+int os_is_locked(int fd)
+{
+	struct flock lock;
+	int error = lock_command(fd, F_OFD_GETLK, &lock);
+	return error ? error : lock.l_type != F_UNLCK;
+}
+
+int os_link(int directory, const char *from, const char *to)
+{
+	int error = fault(OS_LINK);
+	if (error)
+		return -error;
+	return linkat(directory, from, directory, to, 0) ? -errno : 0;
+}
+
+int os_rename(int directory, const char *from, const char *to)
+{
+	int error = fault(OS_RENAME);
+	if (error)
+		return -error;
+	return renameat(directory, from, directory, to) ? -errno : 0;
+}
+
+int os_unlink(int directory, const char *name)
+{
+	int error = fault(OS_UNLINK);
+	if (error)
+		return -error;
+	return unlinkat(directory, name, 0) ? -errno : 0;
+}
+
+int os_make_directories(const char *path)
+{
+	int error = fault(OS_MKDIR);
+	if (error)
+		return -error;
+	char *copy = os_duplicate(path);
+	if (!copy)
+		return -ENOMEM;
+	for (char *slash = strchr(copy + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		if (mkdir(copy, 0700) && errno != EEXIST)
+			break; /* the last mkdir() says what is wrong */
+		*slash = '/';
+	}
+	int failed = mkdir(path, 0700) && errno != EEXIST ? -errno : 0;
+	free(copy);
+	return failed;
+}
+
+/* Filesystems on which a lock or a mapping of one host means nothing to another, or a sync nothing at all. */
+static const struct {
+	unsigned long magic;
+	const char *name;
+} remote_filesystems[] = {
+	{NFS_SUPER_MAGIC, "nfs"}, {SMB_SUPER_MAGIC, "smb"},   {0xff534d42, "cifs"}, {0xfe534d42, "smb2"},
+	{V9FS_MAGIC, "9p"},       {AFS_SUPER_MAGIC, "afs"},   {0x6b414653, "afs"},  {CODA_SUPER_MAGIC, "coda"},
+	{NCP_SUPER_MAGIC, "ncp"}, {0x00c36400, "ceph"},       {0x01161970, "gfs2"}, {0x7461636f, "ocfs2"},
+	{0x0bd00bd0, "lustre"},   {FUSE_SUPER_MAGIC, "fuse"}, {0x47504653, "gpfs"}, {0x786f4256, "vboxsf"},
+};
+
+int os_is_remote(int fd, const char **name)
+{
+	int error = fault(OS_STATFS);
+	if (error)
+		return -error;
+	struct statfs found;
+	if (fstatfs(fd, &found))
+		return -errno;
+	for (size_t i = 0; i < sizeof(remote_filesystems) / sizeof(remote_filesystems[0]); i++) {
+		if ((uint32_t)found.f_type == remote_filesystems[i].magic) {
+			*name = remote_filesystems[i].name;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+int os_random(void *out, size_t bytes)
+{
+	int error = fault(OS_RANDOM);
+	if (error)
+		return -error;
+	return getrandom(out, bytes, 0) == (ssize_t)bytes ? 0 : -EIO;
+}
+
+int os_event(void)
+{
+	int error = fault(OS_EVENT);
+	if (error)
+		return -error;
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+void os_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_ns)
+{
+	struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000),
+				   .tv_nsec = (long)(timeout_ns % 1000000000)};
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, timeout_ns == UINT64_MAX ? NULL : &timeout, NULL, 0);
+}
+
+void os_wake_all(_Atomic uint32_t *word)
+{
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+int os_uring(void)
+{
+	return -fault(OS_URING);
+}
+
+int os_thread(pthread_t *thread, void *(*run)(void *), void *arg)
+{
+	int error = fault(OS_THREAD);
+	if (error)
+		return -error;
+	sigset_t all, before;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	error = pthread_create(thread, NULL, run, arg);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return -error;
+}
+
+static int64_t clock_ns(clockid_t clock)
+{
+	struct timespec now;
+	clock_gettime(clock, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t os_time_ns(void)
+{
+	return clock_ns(CLOCK_REALTIME_COARSE);
+}
+
+uint64_t os_monotonic_ns(void)
+{
+	return (uint64_t)clock_ns(CLOCK_MONOTONIC_COARSE);
+}
+
+int os_boot_id(uint8_t id[16])
+{
+	char text[36];
+	int fd = os_open(AT_FDCWD, "/proc/sys/kernel/random/boot_id", O_RDONLY);
+	if (fd < 0)
+		return fd;
+	ssize_t got = os_read(fd, text, sizeof(text), 0);
+	os_close(fd);
+	if (got < (ssize_t)sizeof(text))
+		return got < 0 ? (int)got : -EIO;
+	size_t digits = 0;
+	memset(id, 0, 16);
+	for (size_t i = 0; i < sizeof(text) && digits < 32; i++) {
+		const char *hex = "0123456789abcdef", *digit = text[i] == '-' ? NULL : strchr(hex, text[i]);
+		if (!digit)
+			continue;
+		id[digits / 2] = (uint8_t)(id[digits / 2] << 4 | (digit - hex));
+		digits++;
+	}
+	return digits == 32 ? 0 : -EIO;
+}

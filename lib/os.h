@@ -1,0 +1,99 @@
+/*
+ * The one seam to the operating system: every system call and allocation that can fail goes through here, so that a test
+ * can make the n-th one fail. Each function does what its namesake does, retries EINTR where that is right, and
+ * returns a result or -errno; errno itself is never looked at elsewhere. No policy here.
+ */
+#ifndef USAGELOG_OS_H
+#define USAGELOG_OS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+enum os_call {
+	OS_ALLOCATE,
+	OS_OPEN,
+	OS_STAT,
+	OS_READ,
+	OS_WRITE,
+	OS_SYNC,
+	OS_SYNC_RANGE,
+	OS_EXTEND,
+	OS_MAP,
+	OS_POPULATE,
+	OS_LOCK,
+	OS_LINK,
+	OS_RENAME,
+	OS_UNLINK,
+	OS_MKDIR,
+	OS_STATFS,
+	OS_RANDOM,
+	OS_EVENT,
+	OS_THREAD,
+	OS_URING,
+	OS_CALLS,
+};
+
+#ifdef USAGELOG_OS_FAULTS
+/* Tests: asked before each call; a non-zero answer is the errno that it fails with. */
+extern int (*os_fault)(enum os_call call);
+#endif
+
+/* Zeroed memory; NULL if there is none. Freed with free(). */
+void *os_allocate(size_t count, size_t bytes);
+/* Zeroed, aligned; freed with free(). */
+void *os_allocate_aligned(size_t alignment, size_t bytes);
+void *os_reallocate(void *memory, size_t count, size_t bytes);
+char *os_duplicate(const char *text);
+
+/* Files are always opened O_CLOEXEC | O_NOFOLLOW; with O_CREAT the mode is 0600. */
+int os_open(int directory, const char *name, int flags);
+/* A directory, where a link may lead to it. */
+int os_open_directory(const char *path);
+void os_close(int fd);
+int os_stat(int fd, struct stat *found);
+int os_stat_at(int directory, const char *name, struct stat *found);
+/* Read up to `bytes` at `offset`; short only at the end of the file. */
+ssize_t os_read(int fd, void *out, size_t bytes, uint64_t offset);
+/* Write all of it, or fail. */
+int os_write(int fd, const void *from, size_t bytes, uint64_t offset);
+int os_sync(int fd);
+/* Sync the mapped range at `address`, and no more of the file than that. */
+int os_sync_range(void *address, size_t bytes);
+/* Allocate the file's range, extending it; never raises SIGXFSZ but says -EFBIG. */
+int os_extend(int fd, uint64_t offset, uint64_t bytes);
+int os_map(void **address, size_t bytes, int fd, bool writable);
+/* Zeroed memory that is zeroed again in a forked child. */
+int os_map_wiped(void **address, size_t bytes);
+void os_unmap(void *address, size_t bytes);
+/* Make the pages present and writable, without a fault later. */
+int os_populate(void *address, size_t bytes);
+/* Take the write lock of FORMAT.md 3.6: 0, or -EAGAIN if somebody has it. */
+int os_lock(int fd);
+/* Does somebody else hold it? 1, 0 or -errno. */
+int os_is_locked(int fd);
+int os_link(int directory, const char *from, const char *to);
+int os_rename(int directory, const char *from, const char *to);
+int os_unlink(int directory, const char *name);
+/* Mode 0700; and all that lead to it. */
+int os_make_directories(const char *path);
+/* 1 if the filesystem is of a kind that keeps no promises on one host (network, FUSE); `*name` says which. */
+int os_is_remote(int fd, const char **name);
+int os_random(void *out, size_t bytes);
+int os_event(void);
+/* Sleep while `*word` is `value`, for so many ns at most (UINT64_MAX: for ever). May return early: look again. */
+void os_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_ns);
+void os_wake_all(_Atomic uint32_t *word);
+/* io_uring is not called through here, but asks before: 0, or the -errno that a test wants. */
+int os_uring(void);
+/* Start a thread with all signals blocked. */
+int os_thread(pthread_t *thread, void *(*run)(void *), void *arg);
+
+int64_t os_time_ns(void);       /* wall clock, coarse (some ms) */
+uint64_t os_monotonic_ns(void); /* monotonic, coarse */
+int os_boot_id(uint8_t id[16]);
+
+#endif

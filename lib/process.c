@@ -1,0 +1,128 @@
+/*
+ * What there is once a process, not once a handle: the list of open handles, which a forked child and the end of a thread
+ * need; and the barrier between the helper and the threads that record.
+ */
+#include "handle.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "os.h"
+
+_Thread_local struct ul_thread ul_thread __attribute__((tls_model("initial-exec")));
+
+static struct {
+	pthread_mutex_t mutex;
+	pthread_once_t once;
+	pthread_key_t thread_key; /* whose destructor notices the end of a thread */
+	int once_error;
+	bool has_barrier;
+	usagelog *first;
+	uint64_t last_serial;
+} process = {.mutex = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
+
+/* A thread ends: its lanes, and what is left of their pages, go to the threads that come after. */
+static void thread_ends(void *unused)
+{
+	(void)unused;
+	pthread_mutex_lock(&process.mutex);
+	for (usagelog *log = process.first; log; log = log->next_handle) {
+		for (uint32_t i = 0; i < UL_THREAD_LANES; i++) {
+			if (ul_thread.others[i].serial != log->serial || !ul_thread.others[i].lane)
+				continue;
+			ul_lock(log);
+			ul_lane_release(log, ul_thread.others[i].lane);
+			ul_unlock(log);
+		}
+	}
+	pthread_mutex_unlock(&process.mutex);
+	memset(&ul_thread, 0, sizeof(ul_thread));
+}
+
+static void before_fork(void)
+{
+	pthread_mutex_lock(&process.mutex);
+}
+
+static void after_fork_in_parent(void)
+{
+	pthread_mutex_unlock(&process.mutex);
+}
+
+/* The child's copies of descriptors go at once: they would keep the parent's locks alive after its death. */
+static void after_fork_in_child(void)
+{
+	memset(&ul_thread, 0, offsetof(struct ul_thread, registered));
+	memset(ul_thread.others, 0, sizeof(ul_thread.others));
+	for (usagelog *log = process.first; log; log = log->next_handle) {
+		/* Another thread of the parent may have held it. */
+		pthread_mutex_init(&log->mutex, NULL);
+		ul_handle_after_fork(log);
+	}
+	pthread_mutex_init(&process.mutex, NULL);
+}
+
+static void begin_process(void)
+{
+	process.once_error = -pthread_key_create(&process.thread_key, thread_ends);
+	if (!process.once_error)
+		process.once_error = -pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+	process.has_barrier = !syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
+}
+
+int ul_process_add(usagelog *log)
+{
+	pthread_once(&process.once, begin_process);
+	if (process.once_error)
+		return process.once_error;
+	pthread_mutex_lock(&process.mutex);
+	log->serial = ++process.last_serial;
+	log->next_handle = process.first;
+	process.first = log;
+	pthread_mutex_unlock(&process.mutex);
+	return 0;
+}
+
+void ul_process_remove(usagelog *log)
+{
+	pthread_mutex_lock(&process.mutex);
+	for (usagelog **link = &process.first; *link; link = &(*link)->next_handle) {
+		if (*link != log)
+			continue;
+		*link = log->next_handle;
+		break;
+	}
+	pthread_mutex_unlock(&process.mutex);
+}
+
+void ul_process_thread_begins(void)
+{
+	if (ul_thread.registered)
+		return;
+	/* Any value but NULL has the destructor called; without it the lane stays taken, which wastes a page, no more. */
+	ul_thread.registered = !pthread_setspecific(process.thread_key, &process);
+}
+
+bool ul_process_barrier(void)
+{
+	return process.has_barrier && !syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
+
+void ul_lock(usagelog *log)
+{
+	/* First the mark, then the lock: a signal handler in between must not wait for what its own thread holds. */
+	ul_thread.inside++;
+	atomic_signal_fence(memory_order_seq_cst);
+	pthread_mutex_lock(&log->mutex);
+}
+
+void ul_unlock(usagelog *log)
+{
+	pthread_mutex_unlock(&log->mutex);
+	atomic_signal_fence(memory_order_seq_cst);
+	ul_thread.inside--;
+}

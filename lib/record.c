@@ -1,0 +1,118 @@
+/*
+ * The hot path, and nothing else: build the entry in registers, checksum it, store it. What it needs is at hand:
+ * the thread's lane has room, and both names have definitions in the lane's segment. Whatever is rare is
+ * append.c's.
+ *
+ * It writes only the lane, which is the thread's own, and the slot. It reads what is otherwise read only: the handle's serial and the
+ * segment's table of definitions.
+ */
+#include "handle.h"
+
+#include <time.h>
+
+#include "seal.h"
+
+/*
+ * Claim a slot: one instruction, so that a signal handler on this thread that records too finds it done or not
+ * begun, never half. It needs no lock prefix: no other thread writes `next`.
+ */
+static inline uint32_t claim(struct ul_lane *lane)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+	uint32_t slot = 1;
+	__asm__ volatile("xaddl %0, %1" : "+r"(slot), "+m"(lane->next) : : "cc");
+	return slot;
+#else
+	return atomic_fetch_add_explicit(&lane->next, 1, memory_order_relaxed);
+#endif
+}
+
+static inline int64_t now_ns(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static inline uint64_t pair(uint32_t low, uint32_t high)
+{
+	return low | (uint64_t)high << 32;
+}
+
+static int record_rare(usagelog *log, usagelog_model model, usagelog_context context, const struct usagelog_call *call)
+{
+	struct ul_pending pending;
+	if (!model.index || model.index > log->names.index_mask || context.index > log->names.index_mask)
+		return USAGELOG_ERROR_CALL;
+	/* Acquire: pairs with the release in ul_names_insert(). */
+	pending.model = atomic_load_explicit(&log->names.by_index[model.index], memory_order_acquire);
+	pending.context =
+		context.index ? atomic_load_explicit(&log->names.by_index[context.index], memory_order_acquire) : NULL;
+	if (!pending.model || pending.model->text_class != UL_CLASS_MODEL)
+		return USAGELOG_ERROR_CALL;
+	if (context.index && (!pending.context || pending.context->text_class != UL_CLASS_CONTEXT))
+		return USAGELOG_ERROR_CALL;
+	int error = ul_pending_fill(&pending, call);
+	return error ? error : ul_append(log, &pending);
+}
+
+int usagelog_record(usagelog *log, usagelog_model model, usagelog_context context, const struct usagelog_call *call)
+{
+	struct ul_lane *lane = ul_thread.lane;
+	if (unlikely(ul_thread.serial != log->serial))
+		return record_rare(log, model, context, call);
+
+	/* The limit is the helper's to change; its value at this moment is compared with a later one below. */
+	uint32_t limit = atomic_load_explicit(&lane->limit, memory_order_relaxed);
+	if (unlikely(atomic_load_explicit(&lane->next, memory_order_relaxed) >= limit))
+		return record_rare(log, model, context, call);
+	if (unlikely((model.index | context.index) > lane->name_mask))
+		return record_rare(log, model, context, call);
+	/* Acquire: pairs with the release in append.c's define(): a call that names a definition is stored after it. */
+	_Atomic uint32_t *definitions = lane->definitions;
+	uint32_t model_slot = atomic_load_explicit(&definitions[model.index], memory_order_acquire);
+	uint32_t context_slot = atomic_load_explicit(&definitions[context.index], memory_order_acquire);
+	if (unlikely(!model_slot || (!context_slot && context.index)))
+		return record_rare(log, model, context, call);
+	if (unlikely(call->flags > USAGELOG_COST || call->latency_us > UINT32_MAX || call->call_id))
+		return record_rare(log, model, context, call);
+
+	uint32_t slot_number = claim(lane);
+	/*
+	 * A signal handler on this thread that recorded since the checks above may have used up the page, or moved the lane to
+	 * another one: then the slot is not in the page that was looked at, or that page is in another segment.
+	 */
+	atomic_signal_fence(memory_order_seq_cst);
+	if (unlikely((slot_number ^ (limit - 1)) >= UL_PAGE_SLOTS || lane->definitions != definitions)) {
+		ul_lane_abandon(lane, slot_number);
+		return record_rare(log, model, context, call);
+	}
+
+	bool priced = call->flags & USAGELOG_COST;
+	uint32_t latency = (uint32_t)call->latency_us;
+	uint32_t flags = (priced ? 0 : UL_UNPRICED) | (latency ? 0 : UL_LATENCY_UNKNOWN);
+	uint64_t body[7];
+	body[0] = pair(ul_tag(UL_KIND_CALL, model_slot), flags | context_slot);
+	body[1] = (uint64_t)(call->time_ns ? call->time_ns : now_ns());
+	body[2] = priced ? (uint64_t)call->cost_pico_usd : 0;
+	body[3] = pair(call->input_tokens, call->cache_read_tokens);
+	body[4] = pair(call->cache_write_5m_tokens, call->cache_write_1h_tokens);
+	body[5] = pair(call->output_tokens, call->reasoning_tokens);
+	body[6] = pair(latency, call->ttft_us);
+
+	uint64_t checksum = ul_slot_checksum(body, ul_slot_seed(lane->seed, slot_number));
+	uint64_t *words = (uint64_t *)(void *)&lane->slots[slot_number];
+	for (int i = 0; i < 7; i++)
+		__atomic_store_n(&words[1 + i], body[i], __ATOMIC_RELAXED);
+	/* The commit. Release: pairs with the acquire of every reader of this slot, in this process or another. */
+	__atomic_store_n(&words[0], checksum, __ATOMIC_RELEASE);
+
+	/*
+	 * Was the lane parked meanwhile? The store above and this load must not change places; the helper's membarrier()
+	 * between its store of the limit and its look at the slots sees to that, so a compiler barrier is enough here.
+	 */
+	atomic_signal_fence(memory_order_seq_cst);
+	if (unlikely(atomic_load_explicit(&lane->limit, memory_order_relaxed) != limit))
+		ul_lane_unpark(log, lane);
+	return 0;
+}

@@ -1,0 +1,18 @@
+/*
+ * Rescue files (FORMAT.md 3.6): copies of pages whose sync failed, or may have failed when their writer died in it. Never
+ * the same pages are synced twice: the kernel may have marked them clean.
+ */
+#ifndef USAGELOG_RESCUE_H
+#define USAGELOG_RESCUE_H
+
+#include "directory.h"
+
+/* Copy pages of the segment open as `fd`, and all its definitions, to a rescue file in the directory `to`, durably. 0 or -errno, and
+ * then there is no such file. */
+int ul_rescue_pages(int fd, uint32_t first_page, uint32_t page_count, int to, struct ul_message *why);
+
+/* Rescue what a dead writer of this boot left in the middle of a sync, in the same directory, and clear its sync blocks. 0: done, or nothing to be
+ * done. -EAGAIN: it has a writer. Else -errno, and the blocks stay set. */
+int ul_rescue_dead(int directory, const char *name, struct ul_message *why);
+
+#endif

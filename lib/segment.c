@@ -1,0 +1,442 @@
+/*
+ * One segment that this handle writes: making it, adopting one that somebody left, its state blocks, giving it up. What FORMAT.md 3.6 says, in
+ * system calls. Knows no handle and takes no lock but the file's.
+ */
+#include "handle.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "os.h"
+#include "reader.h"
+#include "seal.h"
+#include "slot.h"
+
+enum {
+	ADOPT_TRIES_MAX = 16,      /* segments of a directory that are tried for adoption: the newest */
+	EXTENSION_PAGES_MIN = 16,  /* a small log stays small, */
+	EXTENSION_PAGES_MAX = 512, /* a busy one is extended by 2 MiB at a time */
+	NAME_BYTES = 2 * UL_ID_BYTES + sizeof(".seg"),
+};
+
+static struct ul_segment *allocate(uint32_t name_count, uint32_t page_count)
+{
+	struct ul_segment *segment = os_allocate_aligned(
+		_Alignof(struct ul_segment), sizeof(*segment) + (size_t)name_count * sizeof(_Atomic uint32_t));
+	if (!segment)
+		return NULL;
+	uint8_t *covered = os_allocate(page_count, 1);
+	if (!covered) {
+		free(segment);
+		return NULL;
+	}
+	segment->covered = covered;
+	segment->page_count = page_count;
+	segment->fd = -1;
+	return segment;
+}
+
+static void release(struct ul_segment *segment)
+{
+	free(segment->covered);
+	free(segment);
+}
+
+static int map(struct ul_segment *segment)
+{
+	void *base;
+	int error = os_map(&base, segment->size_bytes, segment->fd, true);
+	if (error)
+		return error;
+	/* A child must not write to its parent's segment; it makes one of its own. */
+	madvise(base, segment->size_bytes, MADV_DONTFORK);
+	segment->base = base;
+	return 0;
+}
+
+/* The state block `index` is to hold this payload: checksum last, and the rest before it even if we die in between. */
+static void write_block(struct ul_segment *segment, uint32_t index, const void *payload, size_t bytes)
+{
+	struct ul_state_block block = {.sequence = ++segment->block_sequence[index]};
+	memcpy(&block.payload, payload, bytes);
+	block.checksum = ul_block_checksum(&block, segment->seed, index);
+	struct ul_state_block *place =
+		(struct ul_state_block *)(void *)(segment->base + UL_STATE_PAGE * UL_PAGE_BYTES) + index;
+	memcpy(&place->sequence, &block.sequence, sizeof(block) - sizeof(block.checksum));
+	__atomic_store_n(&place->checksum, block.checksum, __ATOMIC_RELEASE);
+}
+
+/* Of a pair, write the one that does not hold now. */
+static void write_pair(struct ul_segment *segment, uint32_t index, const void *payload, size_t bytes)
+{
+	uint64_t *sequence = &segment->block_sequence[index];
+	uint32_t older = sequence[0] <= sequence[1] ? 0 : 1;
+	sequence[older] = sequence[1 - older];
+	write_block(segment, index + older, payload, bytes);
+}
+
+void ul_segment_write_counters(struct ul_segment *segment, uint64_t attempted, const uint64_t dropped[UL_CAUSES])
+{
+	uint64_t payload[1 + UL_CAUSES];
+	payload[0] = segment->attempted_before + attempted - segment->attempted_at_start;
+	for (uint32_t i = 0; i < UL_CAUSES; i++)
+		payload[1 + i] = segment->dropped_before[i] + dropped[i] - segment->dropped_at_start[i];
+	write_pair(segment, UL_BLOCK_COUNTERS, payload, sizeof(payload));
+}
+
+void ul_segment_write_sync(struct ul_segment *segment, uint32_t index, uint64_t first_page, uint64_t page_count)
+{
+	uint64_t payload[2] = {first_page, page_count};
+	write_block(segment, UL_BLOCK_SYNC + index, payload, sizeof(payload));
+}
+
+uint32_t ul_segment_extension(const struct ul_segment *segment, uint32_t wanted)
+{
+	/* As much again as there is, within bounds: few steps, and at most half of the file is empty. */
+	uint32_t ready = atomic_load_explicit(&segment->ready_pages, memory_order_relaxed);
+	uint32_t step = ready < EXTENSION_PAGES_MIN   ? EXTENSION_PAGES_MIN
+			: ready > EXTENSION_PAGES_MAX ? EXTENSION_PAGES_MAX
+						      : ready;
+	uint32_t end = ready + step > wanted ? ready + step : wanted;
+	return end < segment->page_count ? end : segment->page_count;
+}
+
+void ul_segment_publish(struct ul_segment *segment, uint32_t pages)
+{
+	uint32_t ready = atomic_load_explicit(&segment->ready_pages, memory_order_relaxed);
+	/* Release: pairs with the acquire of whoever takes a page; the pages are there before they are given out. */
+	while (ready < pages && !atomic_compare_exchange_weak_explicit(&segment->ready_pages, &ready, pages,
+								       memory_order_release, memory_order_relaxed))
+		;
+}
+
+/* ---- making ----------------------------------------------------------------------------------------------- */
+
+/* Ids begin with the time, so that names sort by age. */
+static int make_id(struct ul_id *id)
+{
+	int error = os_random(id->bytes, sizeof(id->bytes));
+	uint64_t now_ms = (uint64_t)(os_time_ns() / 1000000);
+	for (int i = 0; i < 6; i++)
+		id->bytes[i] = (uint8_t)(now_ms >> (40 - 8 * i));
+	return error;
+}
+
+static int write_headers(struct ul_segment *segment, const struct ul_id *log_id)
+{
+	struct stat found;
+	int error = os_stat(segment->fd, &found);
+	if (error)
+		return error;
+	struct ul_segment_header header = {.version = UL_VERSION,
+					   .segment_id = segment->id,
+					   .log_id = *log_id,
+					   .inode = (uint64_t)found.st_ino,
+					   .size_bytes = segment->size_bytes};
+	uint8_t pages[2][UL_PAGE_BYTES];
+	ul_header_seal(pages[0], &header);
+	memcpy(pages[1], pages[0], UL_PAGE_BYTES);
+	return os_write(segment->fd, pages, sizeof(pages), 0);
+}
+
+static int write_boot(struct ul_segment *segment)
+{
+	uint8_t boot_id[UL_ID_BYTES];
+	int error = os_boot_id(boot_id);
+	if (!error)
+		write_pair(segment, UL_BLOCK_BOOT, boot_id, sizeof(boot_id));
+	return error;
+}
+
+static int fill_new(struct ul_segment *segment, const struct ul_id *log_id)
+{
+	uint32_t pages = ul_segment_extension(segment, segment->first_page + EXTENSION_PAGES_MIN);
+	int error = os_lock(segment->fd);
+	if (!error)
+		error = os_extend(segment->fd, 0, (uint64_t)pages * UL_PAGE_BYTES);
+	if (!error)
+		error = write_headers(segment, log_id);
+	if (!error)
+		error = map(segment);
+	if (!error)
+		error = write_boot(segment);
+	if (!error)
+		error = os_sync(segment->fd);
+	if (!error)
+		ul_segment_publish(segment, pages);
+	return error;
+}
+
+static int make(struct ul_segment **made, int directory, const struct ul_id *log_id, uint64_t size_bytes,
+		uint32_t name_count)
+{
+	char digits[UL_ID_TEXT_BYTES], temporary[64];
+	struct ul_id id;
+	int error = make_id(&id);
+	if (error)
+		return error;
+	struct ul_segment *segment = allocate(name_count, (uint32_t)(size_bytes / UL_PAGE_BYTES));
+	if (!segment)
+		return -ENOMEM;
+	segment->id = id;
+	segment->seed = ul_segment_seed(&id);
+	segment->size_bytes = size_bytes;
+	segment->first_page = segment->low_page = ul_first_page(size_bytes);
+	segment->first_slot = segment->first_page * UL_PAGE_SLOTS;
+	atomic_store_explicit(&segment->next_page, segment->first_page, memory_order_relaxed);
+	ul_id_format(digits, &id);
+	snprintf(temporary, sizeof(temporary), "%s.tmp", digits);
+	snprintf(segment->name, sizeof(segment->name), "%s.seg", digits);
+	segment->fd = os_open(directory, temporary, O_RDWR | O_CREAT | O_EXCL);
+	error = segment->fd < 0 ? segment->fd : fill_new(segment, log_id);
+	if (!error)
+		error = os_rename(directory, temporary, segment->name);
+	if (error && segment->fd >= 0)
+		os_unlink(directory, temporary);
+	if (!error) {
+		error = os_sync(directory);
+		if (error)
+			os_unlink(directory, segment->name);
+	}
+	if (error) {
+		ul_segment_close(segment, false);
+		return error;
+	}
+	*made = segment;
+	return 0;
+}
+
+/* ---- adopting --------------------------------------------------------------------------------------------- */
+
+/* The last page that holds anything, or first_page - 1; searched from the end, of which an extension ahead is the most that is empty. */
+static int find_last_page(const struct ul_reader *reader, uint32_t *last)
+{
+	enum { STEP_PAGES = 16 };
+	struct ul_slot *slots = os_allocate(STEP_PAGES, UL_PAGE_BYTES);
+	if (!slots)
+		return -ENOMEM;
+	uint32_t first = reader->first_slot / UL_PAGE_SLOTS;
+	uint32_t end = (reader->end_slot + UL_PAGE_SLOTS - 1) / UL_PAGE_SLOTS;
+	int error = 0;
+	while (end > first && !error) {
+		uint32_t count = end - first < STEP_PAGES ? end - first : STEP_PAGES;
+		error = ul_reader_read(reader, (end - count) * UL_PAGE_SLOTS, count * UL_PAGE_SLOTS, slots);
+		const uint64_t *words = (const uint64_t *)(const void *)slots;
+		size_t word = count * (UL_PAGE_BYTES / 8);
+		while (word && !words[word - 1])
+			word--;
+		end = end - count + (uint32_t)((word + UL_PAGE_BYTES / 8 - 1) / (UL_PAGE_BYTES / 8));
+		if (word)
+			break;
+	}
+	free(slots);
+	*last = end - 1;
+	return error;
+}
+
+/* Where writing goes on: the slot, and so the page. */
+static int find_place(const struct ul_reader *reader, struct ul_segment *segment)
+{
+	uint32_t last;
+	int error = find_last_page(reader, &last);
+	if (error)
+		return error;
+	uint8_t boot_id[UL_ID_BYTES];
+	error = os_boot_id(boot_id);
+	if (error)
+		return error;
+	const struct ul_state_block *boot = ul_block_pair(reader->blocks, reader->seed, UL_BLOCK_BOOT);
+	uint32_t first_slot = (last + 1) * UL_PAGE_SLOTS;
+	/* After a reboot, what looks empty in a page may only not have reached the disk; a page is never gone on in then. */
+	if (boot && !memcmp(boot->payload.boot_id, boot_id, sizeof(boot_id)) && first_slot > reader->first_slot) {
+		struct ul_slot slots[UL_PAGE_SLOTS];
+		error = ul_reader_read(reader, last * UL_PAGE_SLOTS, UL_PAGE_SLOTS, slots);
+		uint32_t used = UL_PAGE_SLOTS;
+		while (used && ul_slot_classify(&slots[used - 1], reader->seed, 0) == UL_SLOT_EMPTY)
+			used--;
+		first_slot = last * UL_PAGE_SLOTS + used;
+	}
+	segment->first_slot = first_slot;
+	segment->first_page = first_slot / UL_PAGE_SLOTS;
+	return error;
+}
+
+/* A set or torn sync block: its pages must be rescued, not gone on with. */
+static bool sync_is_pending(const struct ul_reader *reader)
+{
+	for (uint32_t i = UL_BLOCK_SYNC; i < UL_BLOCK_SYNC + UL_SYNC_BLOCKS; i++) {
+		enum ul_block_state state = ul_block_classify(&reader->blocks[i], reader->seed, i);
+		if (state == UL_BLOCK_TORN || (state == UL_BLOCK_VALID && reader->blocks[i].payload.sync.page_count))
+			return true;
+	}
+	return false;
+}
+
+static bool may_adopt(const struct ul_reader *reader, int directory, const char *name, const struct ul_id *log_id,
+		      uint64_t size_bytes)
+{
+	struct stat here;
+	if (os_stat_at(directory, name, &here) || (uint64_t)here.st_ino != reader->inode || here.st_nlink != 1)
+		return false;
+	return ul_reader_is_original(reader) && !memcmp(&reader->header.log_id, log_id, sizeof(*log_id)) &&
+	       !reader->header.generation && !reader->header.flags_compatible &&
+	       !reader->header.flags_read_compatible && reader->header.size_bytes == size_bytes &&
+	       !sync_is_pending(reader);
+}
+
+static void take_over_blocks(struct ul_segment *segment, const struct ul_reader *reader)
+{
+	for (uint32_t i = 0; i < UL_STATE_BLOCKS; i++)
+		if (ul_block_classify(&reader->blocks[i], reader->seed, i) == UL_BLOCK_VALID)
+			segment->block_sequence[i] = reader->blocks[i].sequence;
+	const struct ul_state_block *counters = ul_block_pair(reader->blocks, reader->seed, UL_BLOCK_COUNTERS);
+	if (!counters)
+		return;
+	segment->attempted_before = counters->payload.counters.attempted;
+	memcpy(segment->dropped_before, counters->payload.counters.dropped, sizeof(segment->dropped_before));
+}
+
+/* Locked and read: make it ours, if there is room in it. */
+static int take_over(struct ul_segment *segment, const struct ul_reader *reader)
+{
+	segment->id = reader->header.segment_id;
+	segment->seed = reader->seed;
+	segment->size_bytes = reader->header.size_bytes;
+	int error = find_place(reader, segment);
+	if (error)
+		return error;
+	uint32_t file_pages = (uint32_t)(reader->file_bytes / UL_PAGE_BYTES);
+	if (segment->first_page >= segment->page_count || file_pages > segment->page_count)
+		return -ENOSPC;
+	/* Durable pages beyond the last that holds anything were lost: their slots may be folded, and must not be used again. */
+	for (uint32_t i = segment->first_page + 1; i < segment->page_count; i++)
+		if (reader->durable[i])
+			return -EBUSY;
+	/* What an earlier writer left unsynced is synced by us too. */
+	memcpy(segment->covered, reader->durable, segment->page_count);
+	segment->low_page = reader->first_slot / UL_PAGE_SLOTS;
+	take_over_blocks(segment, reader);
+	/* An empty slot at the very end of the file may be a hole in it: only what is allocated may be written. */
+	error = os_extend(segment->fd, 0,
+			  (uint64_t)(file_pages > segment->first_page ? file_pages : segment->first_page + 1) *
+				  UL_PAGE_BYTES);
+	if (!error)
+		error = map(segment);
+	if (!error)
+		error = write_boot(segment);
+	if (error)
+		return error;
+	ul_segment_publish(segment, file_pages > segment->first_page ? file_pages : segment->first_page + 1);
+	atomic_store_explicit(&segment->next_page, segment->first_page, memory_order_relaxed);
+	return 0;
+}
+
+static int adopt_one(struct ul_segment **adopted, int directory, const char *name, const struct ul_id *log_id,
+		     uint64_t size_bytes, uint32_t name_count)
+{
+	struct ul_reader reader;
+	int fd = os_open(directory, name, O_RDWR);
+	if (fd < 0)
+		return fd;
+	int error = os_lock(fd);
+	if (!error)
+		error = ul_reader_open(&reader, directory, name);
+	if (error) {
+		os_close(fd);
+		return error;
+	}
+	struct ul_segment *segment = NULL;
+	if (!may_adopt(&reader, directory, name, log_id, size_bytes))
+		error = -EBUSY;
+	else
+		segment = allocate(name_count, reader.page_count);
+	if (!segment) {
+		ul_reader_close(&reader);
+		os_close(fd);
+		return error ? error : -ENOMEM;
+	}
+	segment->fd = fd;
+	memcpy(segment->name, name, NAME_BYTES);
+	error = take_over(segment, &reader);
+	ul_reader_close(&reader);
+	if (error) {
+		ul_segment_close(segment, false);
+		return error;
+	}
+	*adopted = segment;
+	return 0;
+}
+
+/* The newest names of segments in a directory, newest first; rescue files have a second dot. */
+static uint32_t newest_names(int directory, char names[ADOPT_TRIES_MAX + 1][NAME_BYTES])
+{
+	uint32_t count = 0;
+	int own = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *stream = own < 0 ? NULL : fdopendir(own);
+	if (!stream) {
+		os_close(own);
+		return 0;
+	}
+	for (struct dirent *entry = readdir(stream); entry; entry = readdir(stream)) {
+		struct ul_id id;
+		if (!ul_id_parse(&id, entry->d_name) || strcmp(entry->d_name + 2 * UL_ID_BYTES, ".seg") != 0)
+			continue;
+		uint32_t place = count;
+		while (place && strcmp(names[place - 1], entry->d_name) < 0)
+			place--;
+		if (place == ADOPT_TRIES_MAX)
+			continue;
+		count += count < ADOPT_TRIES_MAX;
+		memmove(names[place + 1], names[place], (size_t)(count - place - 1) * NAME_BYTES);
+		memcpy(names[place], entry->d_name, NAME_BYTES);
+	}
+	closedir(stream);
+	return count;
+}
+
+int ul_segment_get(struct ul_segment **segment, int directory, const struct ul_id *log_id, uint64_t size_bytes,
+		   uint32_t name_count)
+{
+	char names[ADOPT_TRIES_MAX + 1][NAME_BYTES];
+	uint32_t count = newest_names(directory, names);
+	for (uint32_t i = 0; i < count; i++)
+		if (!adopt_one(segment, directory, names[i], log_id, size_bytes, name_count))
+			return 0;
+	return make(segment, directory, log_id, size_bytes, name_count);
+}
+
+/* ---- giving up -------------------------------------------------------------------------------------------- */
+
+bool ul_segment_is_empty(const struct ul_segment *segment)
+{
+	return atomic_load_explicit(&segment->next_page, memory_order_relaxed) == ul_first_page(segment->size_bytes) &&
+	       segment->first_slot == ul_first_page(segment->size_bytes) * UL_PAGE_SLOTS;
+}
+
+void ul_segment_close(struct ul_segment *segment, bool trim)
+{
+	uint32_t used = atomic_load_explicit(&segment->next_page, memory_order_relaxed);
+	/* The first page of an adopted segment holds an earlier writer's entries, also if none of ours was added. */
+	if (used == segment->first_page && segment->first_slot > segment->first_page * UL_PAGE_SLOTS)
+		used++;
+	bool has_room = used < atomic_load_explicit(&segment->ready_pages, memory_order_relaxed);
+	os_unmap(segment->base, segment->size_bytes);
+	/* What was allocated ahead goes back; nobody else maps the file, and readers expect it to be shorter than its size. */
+	if (trim && has_room && ftruncate(segment->fd, (off_t)used * UL_PAGE_BYTES)) {
+		/* It stays as long as it is: a waste of some pages, no more. */
+	}
+	os_close(segment->fd);
+	release(segment);
+}
+
+void ul_segment_forget(struct ul_segment *segment)
+{
+	os_close(segment->fd);
+	release(segment);
+}

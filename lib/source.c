@@ -1,0 +1,218 @@
+/*
+ * Where the next segment comes from: the log's own directory; when that fails, again after a while, a few times;
+ * then the fallbacks in turn, likewise; and back to the log's own as soon as it works again. Time is only
+ * looked at, never waited for.
+ */
+#include "handle.h"
+
+#include <errno.h>
+
+#include "os.h"
+
+#define NS_PER_MS ((uint64_t)1000000)
+#define PRIMARY_DELAY_NS_MIN (1000 * NS_PER_MS)
+#define PRIMARY_DELAY_NS_MAX (60000 * NS_PER_MS)
+
+enum ul_cause ul_cause_of(int error)
+{
+	switch (-error) {
+	case ENOSPC:
+	case EDQUOT:
+		return UL_CAUSE_SPACE;
+	case EFBIG:
+	case EMFILE:
+	case ENFILE:
+	case ENOMEM:
+		return UL_CAUSE_LIMIT;
+	case EACCES:
+	case EPERM:
+	case EROFS:
+		return UL_CAUSE_PERMISSION;
+	case ENOENT:
+	case ENOTDIR:
+	case ESTALE:
+		return UL_CAUSE_GONE;
+	default:
+		return UL_CAUSE_IO;
+	}
+}
+
+static const char *path_of(const usagelog *log, uint32_t directory)
+{
+	return directory ? log->directory.conf.fallbacks[directory - 1] : log->directory.path;
+}
+
+/* Try to get a segment in one directory, now. Needs no lock. */
+static int attempt(const usagelog *log, uint32_t directory, struct ul_segment **segment)
+{
+	int fd = directory ? os_open_directory(path_of(log, directory)) : log->directory.fd;
+	if (fd < 0)
+		return fd;
+	int error = ul_segment_get(segment, fd, &log->directory.conf.log_id, log->options.segment_size_bytes,
+				   log->names.index_mask + 1);
+	if (directory)
+		os_close(fd);
+	if (!error)
+		(*segment)->directory = directory;
+	return error;
+}
+
+/* Keep the figures of a result, and decide what is tried when. */
+static void account(usagelog *log, uint32_t directory, int error)
+{
+	struct ul_source *source = &log->source;
+	uint64_t now = os_monotonic_ns();
+	if (!error) {
+		if (directory) {
+			log->stats.fallbacks++;
+			/* Once: further segments there must not put off the return. */
+			if (!source->primary_try_ns) {
+				source->primary_delay_ns = PRIMARY_DELAY_NS_MIN;
+				source->primary_try_ns = now + source->primary_delay_ns;
+			}
+		}
+		source->tries = 0;
+		source->error = 0;
+		return;
+	}
+	source->error = error;
+	log->stats.retries += source->tries > 0;
+	if (source->tries++ < log->options.retry_count_max) {
+		source->next_try_ns = now + ((log->options.retry_delay_ms * NS_PER_MS) << (source->tries - 1));
+		if (source->tries == 1)
+			ul_warn(log, error,
+				"%s: no segment can be had: %s; trying again, calls are held in memory meanwhile",
+				path_of(log, directory), usagelog_strerror(error));
+		return;
+	}
+	source->tries = 0;
+	source->directory = (directory + 1) % (uint32_t)(1 + log->directory.conf.fallback_count);
+	/* Once around: wait as long as the last retry did before the next round. */
+	uint32_t doublings = log->options.retry_count_max < 10 ? log->options.retry_count_max : 10;
+	source->next_try_ns = source->directory ? 0 : now + ((log->options.retry_delay_ms * NS_PER_MS) << doublings);
+	ul_warn(log, error, "%s: no segment can be had: %s; %s", path_of(log, directory), usagelog_strerror(error),
+		source->directory ? "going on in the next fallback directory"
+				  : "calls that do not fit in memory are dropped");
+}
+
+static void use(usagelog *log, struct ul_segment *segment)
+{
+	struct ul_segment *before = atomic_load_explicit(&log->current, memory_order_relaxed);
+	if (before)
+		before->retired = true;
+	segment->next = log->segments;
+	log->segments = segment;
+	segment->attempted_at_start = ul_attempted(log);
+	for (uint32_t i = 0; i < UL_CAUSES; i++)
+		segment->dropped_at_start[i] = log->stats.dropped[i];
+	if (before)
+		log->stats.rotations++;
+	/* Release: the segment is whole for whoever loads this. */
+	atomic_store_explicit(&log->current, segment, memory_order_release);
+}
+
+int ul_source_next(usagelog *log)
+{
+	if (log->spare) {
+		struct ul_segment *spare = log->spare;
+		log->spare = NULL;
+		use(log, spare);
+		return 0;
+	}
+	int error = log->source.error;
+	for (size_t tries = 0; tries <= log->directory.conf.fallback_count; tries++) {
+		if (error && os_monotonic_ns() < log->source.next_try_ns)
+			return error;
+		uint32_t directory = log->source.directory;
+		struct ul_segment *segment;
+		error = attempt(log, directory, &segment);
+		account(log, directory, error);
+		if (!error) {
+			log->stats.inline_rotations +=
+				atomic_load_explicit(&log->current, memory_order_relaxed) != NULL;
+			use(log, segment);
+			return 0;
+		}
+	}
+	return error;
+}
+
+int ul_source_first(usagelog *log)
+{
+	int first_error = 0;
+	for (uint32_t directory = 0; directory <= log->directory.conf.fallback_count; directory++) {
+		struct ul_segment *segment;
+		int error = attempt(log, directory, &segment);
+		if (!error) {
+			log->source.directory = directory;
+			account(log, directory, 0);
+			use(log, segment);
+			return 0;
+		}
+		ul_warn(log, error, "%s: no segment can be had: %s", path_of(log, directory), usagelog_strerror(error));
+		if (!first_error)
+			first_error = error;
+	}
+	return first_error;
+}
+
+/* What the helper should try now: a directory, or UINT32_MAX. Under the mutex. */
+static uint32_t directory_to_try(usagelog *log)
+{
+	struct ul_segment *current = atomic_load_explicit(&log->current, memory_order_relaxed);
+	uint64_t now = os_monotonic_ns();
+	if (log->spare)
+		return UINT32_MAX;
+	if (log->source.directory && now >= log->source.primary_try_ns && log->source.primary_try_ns)
+		return 0;
+	bool at_hand = current && !current->retired;
+	bool half_full =
+		at_hand && atomic_load_explicit(&current->next_page, memory_order_relaxed) > current->page_count / 2;
+	if (at_hand && !half_full)
+		return UINT32_MAX;
+	return log->source.error && now < log->source.next_try_ns ? UINT32_MAX : log->source.directory;
+}
+
+/* The log's own directory was tried again while a fallback is in use. Under the mutex. */
+static void account_primary(usagelog *log, int error)
+{
+	struct ul_source *source = &log->source;
+	if (error) {
+		source->primary_delay_ns = source->primary_delay_ns * 2 < PRIMARY_DELAY_NS_MAX
+						   ? source->primary_delay_ns * 2
+						   : PRIMARY_DELAY_NS_MAX;
+		source->primary_try_ns = os_monotonic_ns() + source->primary_delay_ns;
+		return;
+	}
+	source->directory = 0;
+	source->primary_delay_ns = source->primary_try_ns = 0;
+	account(log, 0, 0);
+	struct ul_segment *current = atomic_load_explicit(&log->current, memory_order_relaxed);
+	if (current)
+		current->retired = true; /* the next page comes from the spare */
+}
+
+void ul_source_prepare(usagelog *log)
+{
+	ul_lock(log);
+	uint32_t directory = directory_to_try(log);
+	bool back = directory == 0 && log->source.directory != 0;
+	ul_unlock(log);
+	if (directory == UINT32_MAX)
+		return;
+	struct ul_segment *segment = NULL;
+	int error = attempt(log, directory, &segment);
+	ul_lock(log);
+	if (back)
+		account_primary(log, error);
+	else
+		account(log, directory, error);
+	if (!error && log->spare) { /* cannot be: only this thread makes spares */
+		ul_segment_close(segment, true);
+	} else if (!error) {
+		log->spare = segment;
+		if (log->held_count)
+			ul_drain_held(log);
+	}
+	ul_unlock(log);
+}

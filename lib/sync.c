@@ -1,0 +1,310 @@
+/*
+ * What is to be synced, and what may be called durable afterwards.
+ *
+ * A pass makes durable all that was committed before it began. It looks twice. First at every page that is not wholly covered: how many slots are committed
+ * now? Then again, to find the pages to sync: all that hold anything uncovered by then. The second look finds
+ * the definitions too that the calls of the first one name, wherever they lie: they were committed before
+ * them. Only what the first look counted is called durable.
+ */
+#include "handle.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "os.h"
+#include "rescue.h"
+
+/* Committed slots of a page, and how many of these stand before the first that is not. */
+static void count_page(const struct ul_segment *segment, uint32_t page, uint8_t *committed, uint8_t *leading)
+{
+	const struct ul_slot *slots = ul_segment_slot(segment, page * UL_PAGE_SLOTS);
+	uint8_t all = 0, first = UL_PAGE_SLOTS;
+	for (uint8_t i = 0; i < UL_PAGE_SLOTS; i++) {
+		/* Acquire: pairs with the commit in record.c and append.c. */
+		if (__atomic_load_n(&slots[i].checksum, __ATOMIC_ACQUIRE))
+			all++;
+		else if (first == UL_PAGE_SLOTS)
+			first = i;
+	}
+	*committed = all;
+	*leading = first;
+}
+
+static uint32_t end_page(const struct ul_segment *segment)
+{
+	/* Acquire: pairs with the release in give_page(). */
+	return atomic_load_explicit(&segment->next_page, memory_order_acquire);
+}
+
+static struct ul_segment *first_segment(usagelog *log)
+{
+	ul_lock(log);
+	struct ul_segment *segment = log->segments;
+	ul_unlock(log);
+	return segment; /* the list grows only before it, and shrinks only under sync_mutex */
+}
+
+bool ul_sync_is_dirty(usagelog *log)
+{
+	for (struct ul_segment *segment = first_segment(log); segment; segment = segment->next) {
+		uint32_t end = end_page(segment);
+		for (uint32_t page = segment->low_page; page < end; page++) {
+			uint8_t committed, leading;
+			if (segment->covered[page] == UL_PAGE_SLOTS)
+				continue;
+			count_page(segment, page, &committed, &leading);
+			if (committed > segment->covered[page])
+				return true;
+		}
+	}
+	return false;
+}
+
+static int grow(void **items, uint32_t count, uint32_t *capacity, size_t bytes)
+{
+	if (count < *capacity)
+		return 0;
+	uint32_t more = *capacity ? 2 * *capacity : 64;
+	void *grown = os_reallocate(*items, more, bytes);
+	if (!grown)
+		return -ENOMEM;
+	*items = grown;
+	*capacity = more;
+	return 0;
+}
+
+static int look_at_segment(struct ul_pass *pass, struct ul_segment *segment)
+{
+	uint32_t end = end_page(segment);
+	for (uint32_t page = segment->low_page; page < end; page++) {
+		if (segment->covered[page] == UL_PAGE_SLOTS)
+			continue;
+		struct ul_snapshot snapshot = {.segment = segment, .page = page};
+		count_page(segment, page, &snapshot.committed, &snapshot.leading);
+		if (snapshot.committed <= segment->covered[page])
+			continue;
+		void *items = pass->snapshots;
+		int error = grow(&items, pass->snapshot_count, &pass->snapshot_capacity, sizeof(snapshot));
+		pass->snapshots = items;
+		if (error)
+			return error;
+		pass->snapshots[pass->snapshot_count++] = snapshot;
+	}
+	return 0;
+}
+
+/* Add a page to the ranges of its segment, of which there may be so many as there are sync blocks: then the last one grows. */
+static int add_page(struct ul_pass *pass, struct ul_segment *segment, uint32_t page, uint32_t first_range)
+{
+	uint32_t used = pass->range_count - first_range;
+	struct ul_range *last = used ? &pass->ranges[pass->range_count - 1] : NULL;
+	if (last && (page == last->first_page + last->page_count || used == UL_RANGES_MAX)) {
+		last->page_count = page + 1 - last->first_page;
+		return 0;
+	}
+	void *items = pass->ranges;
+	int error = grow(&items, pass->range_count, &pass->capacity, sizeof(*pass->ranges));
+	pass->ranges = items;
+	if (error)
+		return error;
+	pass->ranges[pass->range_count++] =
+		(struct ul_range){.segment = segment, .block = used, .first_page = page, .page_count = 1};
+	return 0;
+}
+
+static int find_ranges(struct ul_pass *pass, struct ul_segment *segment)
+{
+	uint32_t end = end_page(segment), first_range = pass->range_count;
+	for (uint32_t page = segment->low_page; page < end; page++) {
+		uint8_t committed, leading;
+		if (segment->covered[page] == UL_PAGE_SLOTS)
+			continue;
+		count_page(segment, page, &committed, &leading);
+		int error = committed > segment->covered[page] ? add_page(pass, segment, page, first_range) : 0;
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+int ul_pass_begin(usagelog *log, struct ul_pass *pass)
+{
+	pass->range_count = pass->snapshot_count = 0;
+	/* Acquire: whoever took a ticket up to this one committed its calls before; pairs with flush.c. */
+	pass->ticket = atomic_load_explicit(&log->flush_wanted, memory_order_acquire);
+	ul_lock(log);
+	pass->calls = ul_committed(log);
+	log->pages_given = 0;
+	struct ul_segment *first = log->segments;
+	ul_unlock(log);
+	int error = 0;
+	for (struct ul_segment *segment = first; segment && !error; segment = segment->next)
+		error = look_at_segment(pass, segment);
+	for (struct ul_segment *segment = first_segment(log); segment && !error; segment = segment->next)
+		error = find_ranges(pass, segment);
+	if (error)
+		return error;
+	for (uint32_t i = 0; i < pass->range_count; i++) {
+		struct ul_range *range = &pass->ranges[i];
+		range->result = 0;
+		ul_segment_write_sync(range->segment, range->block, range->first_page, range->page_count);
+	}
+	return 0;
+}
+
+static const struct ul_range *range_of(const struct ul_pass *pass, const struct ul_snapshot *snapshot)
+{
+	for (uint32_t i = 0; i < pass->range_count; i++) {
+		const struct ul_range *range = &pass->ranges[i];
+		if (range->segment == snapshot->segment && snapshot->page - range->first_page < range->page_count)
+			return range;
+	}
+	return NULL;
+}
+
+/* Copy the pages of a range that could not be synced to another file: here, else in the fallbacks. Never sync them again. */
+static int rescue_range(usagelog *log, struct ul_range *range)
+{
+	struct ul_message why = {.text = ""};
+	int error = range->result;
+	ul_lock(log);
+	log->stats.sync_errors++;
+	ul_warn(log, range->result, "%s: a sync failed: %s; the pages are being copied to another file",
+		range->segment->name, usagelog_strerror(range->result));
+	ul_unlock(log);
+	for (uint32_t to = 0; to <= log->directory.conf.fallback_count; to++) {
+		int fd = to ? os_open_directory(log->directory.conf.fallbacks[to - 1]) : log->directory.fd;
+		if (fd < 0)
+			continue;
+		error = ul_rescue_pages(range->segment->fd, range->first_page, range->page_count, fd, &why);
+		if (to)
+			os_close(fd);
+		if (!error)
+			return 0;
+	}
+	ul_lock(log);
+	ul_warn(log, error, "%s: pages that could not be synced could not be copied either: %s; trying again",
+		range->segment->name, why.text);
+	ul_unlock(log);
+	return error;
+}
+
+static void set_durable(struct ul_segment *segment, uint32_t page, uint8_t count)
+{
+	uint8_t *place = segment->base + (size_t)UL_TABLE_PAGE * UL_PAGE_BYTES + page;
+	if (*place < count)
+		__atomic_store_n(place, count, __ATOMIC_RELAXED);
+}
+
+static void write_counters(usagelog *log)
+{
+	struct ul_segment *current = atomic_load_explicit(&log->current, memory_order_relaxed);
+	uint64_t dropped[UL_CAUSES];
+	for (uint32_t i = 0; i < UL_CAUSES; i++)
+		dropped[i] = log->stats.dropped[i];
+	dropped[UL_CAUSE_REENTERED] += atomic_load_explicit(&log->reentered, memory_order_relaxed);
+	if (current)
+		ul_segment_write_counters(current, ul_attempted(log), dropped);
+}
+
+/* The tables for what the pass covered. */
+static void settle_snapshots(struct ul_pass *pass)
+{
+	const struct ul_range *range = NULL;
+	for (uint32_t i = 0; i < pass->snapshot_count; i++) {
+		const struct ul_snapshot *snapshot = &pass->snapshots[i];
+		struct ul_segment *segment = snapshot->segment;
+		if (!range || range->segment != segment || snapshot->page - range->first_page >= range->page_count)
+			range = range_of(pass, snapshot);
+		/* A result of 1: not synced here, but rescued. */
+		if (!range || range->result < 0)
+			continue;
+		segment->covered[snapshot->page] = snapshot->committed;
+		if (!range->result)
+			set_durable(segment, snapshot->page, snapshot->leading);
+	}
+	for (uint32_t i = 0; i < pass->range_count; i++) {
+		struct ul_segment *segment = pass->ranges[i].segment;
+		while (segment->low_page < segment->page_count && segment->covered[segment->low_page] == UL_PAGE_SLOTS)
+			segment->low_page++;
+	}
+}
+
+int ul_pass_end(usagelog *log, struct ul_pass *pass)
+{
+	int first_error = 0;
+	for (uint32_t i = 0; i < pass->range_count; i++) {
+		struct ul_range *range = &pass->ranges[i];
+		if (range->result < 0) {
+			int error = range->result;
+			if (!rescue_range(log, range)) {
+				range->result = 1;
+				range->segment->retired = true;
+			} else if (!first_error) {
+				first_error = error;
+			}
+		}
+		if (range->result >= 0)
+			ul_segment_write_sync(range->segment, range->block, 0, 0);
+	}
+	settle_snapshots(pass);
+	ul_lock(log);
+	write_counters(log);
+	log->stats.syncs += !first_error && pass->range_count;
+	ul_unlock(log);
+	if (!first_error)
+		atomic_store_explicit(&log->durable_calls, pass->calls, memory_order_relaxed);
+	return first_error;
+}
+
+int ul_sync_inline(usagelog *log)
+{
+	struct ul_pass pass = {0};
+	int error = ul_pass_begin(log, &pass);
+	if (!error) {
+		for (uint32_t i = 0; i < pass.range_count; i++) {
+			struct ul_range *range = &pass.ranges[i];
+			range->result =
+				os_sync_range(ul_segment_slot(range->segment, range->first_page * UL_PAGE_SLOTS),
+					      (size_t)range->page_count * UL_PAGE_BYTES);
+		}
+		error = ul_pass_end(log, &pass);
+	}
+	ul_flush_done(log, pass.ticket, error);
+	free(pass.ranges);
+	free(pass.snapshots);
+	return error;
+}
+
+void ul_segments_retire(usagelog *log)
+{
+	ul_lock(log);
+	for (struct ul_segment **link = &log->segments; *link;) {
+		struct ul_segment *segment = *link;
+		/* Its lanes without a thread will not be gone on in: new pages come from another segment. */
+		for (uint32_t block = 0; block < log->lane_block_count && segment->retired && segment->lane_count;
+		     block++) {
+			for (uint32_t i = 0; i < UL_LANES_A_BLOCK; i++) {
+				struct ul_lane *lane = &log->lane_blocks[block][i];
+				if (lane->segment == segment &&
+				    !atomic_load_explicit(&lane->owned, memory_order_relaxed))
+					ul_lane_set(log, lane, NULL, 0);
+			}
+		}
+		bool in_use = segment == atomic_load_explicit(&log->current, memory_order_relaxed) ||
+			      segment->lane_count || segment->extending;
+		uint32_t end = end_page(segment), page = segment->low_page;
+		while (page < end && !in_use) {
+			uint8_t committed, leading;
+			count_page(segment, page, &committed, &leading);
+			in_use = committed > segment->covered[page++];
+		}
+		if (!segment->retired || in_use) {
+			link = &segment->next;
+			continue;
+		}
+		*link = segment->next;
+		ul_segment_close(segment, true);
+	}
+	ul_unlock(log);
+}

@@ -1,0 +1,467 @@
+/*
+ * Every call to the system fails once, and from then on: the host lives, nothing that record() returned 0 for is missing, what was held
+ * or dropped is counted, and what comes back is used again.
+ */
+#include "support.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "os.h"
+#include "reader.h"
+#include "rescue.h"
+
+static char path[256], fallback[300];
+
+/* Which calls fail: those of one kind, from the n-th on, so many of them, with this errno. */
+static struct {
+	_Atomic int kind;
+	_Atomic uint32_t first, count;
+	_Atomic int error;
+	_Atomic uint32_t seen;
+} plan;
+
+static int answer(enum os_call call)
+{
+	if ((int)call != plan.kind)
+		return 0;
+	uint32_t n = ++plan.seen;
+	return n >= plan.first && n - plan.first < plan.count ? plan.error : 0;
+}
+
+static void fail_calls(enum os_call kind, uint32_t first, uint32_t count, int error)
+{
+	plan.kind = -1;
+	plan.seen = 0;
+	plan.first = first;
+	plan.count = count;
+	plan.error = error;
+	plan.kind = (int)kind;
+}
+
+static void fail_nothing(void)
+{
+	plan.kind = -1;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	fail_nothing();
+	os_fault = answer;
+	make_directory(path);
+	snprintf(fallback, sizeof(fallback), "%s/fallback", path);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	fail_nothing();
+	remove_directory(path);
+	return 0;
+}
+
+/* Valid calls in the files of one directory, each slot of a segment once, whatever files it is in. */
+static uint64_t calls_of(const char *directory)
+{
+	uint64_t calls = 0;
+	size_t count = count_files(directory, ".seg");
+	struct ul_reader *readers = calloc(count ? count : 1, sizeof(*readers));
+	for (size_t n = 0; n < count; n++) {
+		char name[512];
+		find_file(directory, ".seg", n, name);
+		assert_int_equal(ul_reader_open(&readers[n], AT_FDCWD, name), 0);
+		for (uint32_t i = readers[n].first_slot; i < readers[n].end_slot; i++) {
+			struct ul_slot slot;
+			assert_int_equal(ul_reader_read(&readers[n], i, 1, &slot), 0);
+			bool call = ul_reader_classify(&readers[n], i, &slot) == UL_SLOT_VALID &&
+				    ul_slot_kind(&slot) == UL_KIND_CALL;
+			for (size_t other = 0; call && other < n; other++) {
+				struct ul_slot twin;
+				if (memcmp(&readers[other].header.segment_id, &readers[n].header.segment_id,
+					   UL_ID_BYTES) != 0)
+					continue;
+				assert_int_equal(ul_reader_read(&readers[other], i, 1, &twin), 0);
+				call = memcmp(&twin, &slot, sizeof(slot)) != 0;
+			}
+			calls += call;
+		}
+	}
+	for (size_t n = 0; n < count; n++)
+		ul_reader_close(&readers[n]);
+	free(readers);
+	return calls;
+}
+
+/* A small life of a log, in which every call of the seam comes up; whatever fails. Returns how many calls of the kind there were. */
+static uint32_t live(enum os_call kind, uint32_t first, uint32_t count, int error)
+{
+	usagelog *log = NULL;
+	struct usagelog_options options = {.size = sizeof(options),
+					   .segment_size_bytes = 65536,
+					   .flush_interval_ms = 1,
+					   .retry_delay_ms = 1,
+					   .held_count_max = 100,
+					   .fallback_directories = (const char *const[]){fallback},
+					   .fallback_directory_count = 1};
+	uint64_t committed = 0, held = 0, dropped = 0, other = 0;
+	fail_calls(kind, first, count, error);
+	int opened = usagelog_open(&log, path, &options);
+	for (uint32_t i = 0; i < 2000 && !opened; i++) {
+		struct usagelog_names names = {
+			.provider = "p", .model = i % 2 ? "a" : "b", .attributes = {.operation = "chat"}};
+		int result = usagelog_record_names(log, &names, &(struct usagelog_call){.input_tokens = 1});
+		committed += result == 0;
+		held += result == USAGELOG_ERROR_HELD;
+		dropped += result == USAGELOG_ERROR_DROPPED;
+		other += result == -ENOMEM;
+		assert_true(result == 0 || result == USAGELOG_ERROR_HELD || result == USAGELOG_ERROR_DROPPED ||
+			    result == -ENOMEM);
+	}
+	uint64_t stored = 0, still_held = 0;
+	if (!opened) {
+		usagelog_flush(log, 2000);
+		struct usagelog_stats stats = stats_of(log);
+		uint64_t dropped_too = 0;
+		for (int i = 0; i < USAGELOG_CAUSES; i++)
+			dropped_too += stats.dropped[i];
+		assert_int_equal(stats.attempted, committed + held + dropped);
+		assert_int_equal(dropped_too, dropped);
+		stored = stats.committed;
+		still_held = stats.held;
+		assert_int_equal(stored + still_held, committed + held);
+		assert_true(committed + held + dropped + other == 2000);
+		uint32_t seen = plan.seen;
+		int closed = usagelog_close(log, 2000);
+		assert_true(closed != USAGELOG_ERROR_HELD || still_held);
+		plan.seen = seen > plan.seen ? seen : plan.seen;
+	}
+	fail_nothing();
+	/* What was held when it was counted may have been stored since, never the other way round. */
+	uint64_t found = calls_of(path) + (access(fallback, F_OK) ? 0 : calls_of(fallback));
+	assert_in_range(found, stored, stored + still_held);
+	return plan.seen;
+}
+
+static void empty_directory(void)
+{
+	char command[600];
+	snprintf(command, sizeof(command), "rm -rf '%s'/*", path);
+	assert_int_equal(system(command), 0);
+}
+
+static void every_call_fails_once_and_for_good(void **state)
+{
+	(void)state;
+	static const int errors[] = {ENOSPC, EIO, ENOMEM};
+	uint64_t points = 0;
+	for (int kind = 0; kind < OS_CALLS; kind++) {
+		uint32_t seen = live((enum os_call)kind, UINT32_MAX, 0, EIO);
+		empty_directory();
+		/* The first forty of each, then ever rarer ones: a segment's life repeats itself. */
+		for (uint32_t n = 1; n <= seen; n += n < 40 ? 1 : n / 4) {
+			for (int forever = 0; forever < 2; forever++) {
+				live((enum os_call)kind, n, forever ? UINT32_MAX : 1, errors[n % 3]);
+				empty_directory();
+				points++;
+			}
+		}
+	}
+	print_message("%lu points\n", (unsigned long)points);
+	assert_true(points > 150);
+}
+
+static int warnings;
+
+static void count_warning(void *arg, int error, const char *message)
+{
+	(void)arg;
+	assert_true(error < 0);
+	assert_true(strlen(message) > 20);
+	warnings++;
+}
+
+static struct usagelog_options small_options(uint32_t flags)
+{
+	return (struct usagelog_options){.size = sizeof(struct usagelog_options),
+					 .flags = flags,
+					 .segment_size_bytes = 65536,
+					 .flush_interval_ms = 5,
+					 .retry_delay_ms = 5,
+					 .held_count_max = 50,
+					 .warning = count_warning};
+}
+
+/* Record until the first segment's room is used up and calls are held, and on until some are dropped. */
+static void fill_up(usagelog *log)
+{
+	struct usagelog_names names = {.provider = "p", .model = "m"};
+	int result = 0;
+	for (int i = 0; i < 5000 && result != USAGELOG_ERROR_DROPPED; i++)
+		result = usagelog_record_names(log, &names, &(struct usagelog_call){.input_tokens = 1});
+	assert_int_equal(result, USAGELOG_ERROR_DROPPED);
+}
+
+static void a_full_disk(uint32_t flags)
+{
+	struct usagelog_options options = small_options(flags);
+	warnings = 0;
+	usagelog *log = open_log(path, &options);
+	fail_calls(OS_EXTEND, 1, UINT32_MAX, ENOSPC);
+	fill_up(log);
+	struct usagelog_stats stats = stats_of(log);
+	assert_int_equal(stats.held, 50);
+	assert_true(stats.dropped[USAGELOG_CAUSE_SPACE] >= 1);
+	assert_int_equal(stats.dropped[USAGELOG_CAUSE_IO], 0);
+	assert_int_equal(stats.last_error, -ENOSPC);
+	assert_int_equal(usagelog_flush(log, 1000), USAGELOG_ERROR_HELD);
+	assert_true(warnings > 0);
+	/* Space again: what is held is stored, and new calls are. */
+	fail_nothing();
+	if (flags & USAGELOG_NO_HELPER)
+		sleep_ms(60);
+	else
+		wait_until(stats_of(log).held == 0);
+	record_one(log, 2);
+	assert_int_equal(usagelog_flush(log, 1000), 0);
+	stats = stats_of(log);
+	assert_int_equal(stats.held, 0);
+	assert_int_equal(stats.durable, stats.committed);
+	assert_int_equal(usagelog_close(log, 1000), 0);
+	assert_int_equal(read_log(path).calls, stats.committed);
+	assert_int_equal(count_calls(path, 2), 1);
+	/* The counters in the file say what was dropped. */
+	char name[512];
+	struct ul_reader reader;
+	uint64_t dropped = 0;
+	for (size_t n = 0; n < count_files(path, ".seg"); n++) {
+		find_file(path, ".seg", n, name);
+		assert_int_equal(ul_reader_open(&reader, AT_FDCWD, name), 0);
+		const struct ul_state_block *counters = ul_block_pair(reader.blocks, reader.seed, UL_BLOCK_COUNTERS);
+		dropped += counters ? counters->payload.counters.dropped[UL_CAUSE_SPACE] : 0;
+		ul_reader_close(&reader);
+	}
+	assert_int_equal(dropped, stats.dropped[USAGELOG_CAUSE_SPACE]);
+}
+
+static void a_full_disk_with_a_helper(void **state)
+{
+	(void)state;
+	a_full_disk(0);
+}
+
+static void a_full_disk_without_one(void **state)
+{
+	(void)state;
+	a_full_disk(USAGELOG_NO_HELPER);
+}
+
+static void a_fallback_is_used_and_left_again(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(0);
+	options.fallback_directories = (const char *const[]){fallback};
+	options.fallback_directory_count = 1;
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	/* The log's own directory is taken away: no new file can be made in it. */
+	char command[700];
+	snprintf(command, sizeof(command), "chattr +i '%s' 2>/dev/null", path);
+	if (geteuid() == 0 && system(command) != 0)
+		skip();
+	if (geteuid() != 0)
+		assert_int_equal(chmod(path, 0500), 0);
+	for (int i = 0; i < 3000; i++) {
+		struct usagelog_names names = {.provider = "p", .model = "m"};
+		int result = usagelog_record_names(log, &names, &(struct usagelog_call){.input_tokens = 1});
+		assert_true(result == 0 || result == USAGELOG_ERROR_HELD);
+	}
+	wait_until(stats_of(log).held == 0);
+	struct usagelog_stats stats = stats_of(log);
+	assert_true(stats.fallbacks > 0);
+	assert_int_equal(stats.segment_in_fallback, 1);
+	assert_true(count_files(fallback, ".seg") > 0);
+	snprintf(command, sizeof(command), "chattr -i '%s' 2>/dev/null", path);
+	if (geteuid() == 0)
+		assert_int_equal(system(command), 0);
+	else
+		assert_int_equal(chmod(path, 0700), 0);
+	for (int tries = 0; tries < 400 && stats_of(log).segment_in_fallback; tries++) {
+		for (int i = 0; i < 100; i++)
+			record_one(log, 1);
+		sleep_ms(20);
+	}
+	assert_int_equal(stats_of(log).segment_in_fallback, 0);
+	assert_int_equal(usagelog_flush(log, 5000), 0);
+	stats = stats_of(log);
+	assert_int_equal(stats.dropped[USAGELOG_CAUSE_PERMISSION], 0);
+	assert_int_equal(usagelog_close(log, 1000), 0);
+	assert_int_equal(calls_of(path) + calls_of(fallback), stats.committed);
+}
+
+static void a_failed_sync(uint32_t flags)
+{
+	struct usagelog_options options = small_options(flags);
+	options.segment_size_bytes = 1 << 20;
+	options.flush_interval_ms = 3600000;
+	usagelog *log = open_log(path, &options);
+	for (uint32_t i = 0; i < 300; i++)
+		record_one(log, 1);
+	fail_calls(OS_SYNC_RANGE, 1, 1, EIO);
+	assert_int_equal(usagelog_flush(log, 5000), 0);
+	struct usagelog_stats stats = stats_of(log);
+	assert_int_equal(stats.sync_errors, 1);
+	assert_int_equal(stats.durable, 300);
+	fail_nothing();
+	for (uint32_t i = 0; i < 300; i++)
+		record_one(log, 2);
+	assert_int_equal(usagelog_flush(log, 5000), 0);
+	assert_int_equal(usagelog_close(log, 1000), 0);
+	assert_int_equal(count_files(path, ".1.seg"), 1);
+	assert_int_equal(count_files(path, ".tmp"), 0);
+	assert_int_equal(calls_of(path), 600);
+	/* The rescue file stands alone: it holds every call of the failed range, with its definitions, and says that they are durable. */
+	char name[512], text[UL_CONTEXT_BYTES_MAX];
+	struct ul_reader reader;
+	uint64_t calls = 0, durable = 0;
+	find_file(path, ".1.seg", 0, name);
+	assert_int_equal(ul_reader_open(&reader, AT_FDCWD, name), 0);
+	assert_true(ul_reader_is_original(&reader));
+	for (uint32_t i = reader.first_slot; i < reader.end_slot; i++) {
+		struct ul_slot slot;
+		assert_int_equal(ul_reader_read(&reader, i, 1, &slot), 0);
+		if (ul_reader_classify(&reader, i, &slot) != UL_SLOT_VALID || ul_slot_kind(&slot) != UL_KIND_CALL)
+			continue;
+		calls++;
+		assert_true(ul_reader_text(&reader, slot.tag & UL_SLOT_MASK, UL_CLASS_MODEL, text) > 0);
+	}
+	for (uint32_t i = 0; i < reader.page_count; i++)
+		durable += reader.durable[i];
+	assert_true(calls >= 300);
+	assert_true(durable >= 302);
+	ul_reader_close(&reader);
+}
+
+static void a_failed_sync_is_rescued(void **state)
+{
+	(void)state;
+	a_failed_sync(USAGELOG_NO_URING);
+}
+
+static void a_failed_sync_is_rescued_inline(void **state)
+{
+	(void)state;
+	a_failed_sync(USAGELOG_NO_HELPER);
+}
+
+static void a_sync_cut_off_by_death_is_rescued(void **state)
+{
+	(void)state;
+	struct ul_message why = {.text = ""};
+	char name[512];
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	pid_t child = fork();
+	if (!child) {
+		usagelog *log = open_log(path, &options);
+		for (int i = 0; i < 100; i++)
+			record_one(log, 1);
+		_exit(0);
+	}
+	int status;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	find_file(path, ".seg", 0, name);
+	int directory = open(path, O_RDONLY | O_DIRECTORY);
+	const char *base = strrchr(name, '/') + 1;
+	/* Died before any sync: nothing to rescue. */
+	assert_int_equal(ul_rescue_dead(directory, base, &why), 0);
+	assert_int_equal(count_files(path, ".seg"), 1);
+	/* As it is in the middle of one: the block says so. */
+	int fd = open(name, O_RDWR);
+	uint8_t garbage = 1;
+	assert_int_equal(pwrite(fd, &garbage, 1, UL_STATE_PAGE * UL_PAGE_BYTES + UL_BLOCK_SYNC * 128 + 8), 1);
+	close(fd);
+	usagelog *log = open_log(path, &options);
+	assert_int_equal(count_files(path, ".seg"), 2); /* it was not adopted */
+	usagelog_close(log, 0);
+	assert_int_equal(ul_rescue_dead(directory, base, &why), 0);
+	assert_int_equal(count_files(path, ".1.seg"), 1);
+	assert_int_equal(calls_of(path), 100);
+	/* Cleared: once is enough. */
+	assert_int_equal(ul_rescue_dead(directory, base, &why), 0);
+	assert_int_equal(count_files(path, ".2.seg"), 0);
+	close(directory);
+}
+
+static void without_io_uring(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(0);
+	fail_calls(OS_URING, 1, UINT32_MAX, EPERM);
+	usagelog *log = open_log(path, &options);
+	for (int i = 0; i < 1000; i++)
+		record_one(log, 1);
+	assert_int_equal(usagelog_flush(log, 5000), 0);
+	assert_int_equal(stats_of(log).backend, USAGELOG_BACKEND_SYSCALL);
+	assert_int_equal(stats_of(log).backend_error, -EPERM);
+	usagelog_close(log, 1000);
+	assert_int_equal(read_log(path).calls, 1000);
+}
+
+static void io_uring_taken_away(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(0);
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	assert_int_equal(usagelog_flush(log, 5000), 0);
+	assert_int_equal(stats_of(log).backend, USAGELOG_BACKEND_URING);
+	fail_calls(OS_URING, 1, UINT32_MAX, EPERM);
+	for (int i = 0; i < 1000; i++)
+		record_one(log, 1);
+	assert_int_equal(usagelog_flush(log, 5000), 0);
+	assert_int_equal(stats_of(log).durable, 1001);
+	usagelog_close(log, 1000);
+	assert_int_equal(read_log(path).calls, 1001);
+}
+
+static void without_a_thread(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(0);
+	fail_calls(OS_THREAD, 1, UINT32_MAX, EAGAIN);
+	warnings = 0;
+	usagelog *log = open_log(path, &options);
+	for (int i = 0; i < 2000; i++)
+		record_one(log, 1);
+	assert_int_equal(usagelog_flush(log, 5000), 0);
+	assert_int_equal(stats_of(log).backend, USAGELOG_BACKEND_NONE);
+	assert_int_equal(stats_of(log).durable, 2000);
+	assert_true(stats_of(log).inline_rotations > 0);
+	assert_int_equal(warnings, 1);
+	usagelog_close(log, 1000);
+	assert_int_equal(read_log(path).calls, 2000);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(every_call_fails_once_and_for_good),
+		TEST(a_full_disk_with_a_helper),
+		TEST(a_full_disk_without_one),
+		TEST(a_fallback_is_used_and_left_again),
+		TEST(a_failed_sync_is_rescued),
+		TEST(a_failed_sync_is_rescued_inline),
+		TEST(a_sync_cut_off_by_death_is_rescued),
+		TEST(without_io_uring),
+		TEST(io_uring_taken_away),
+		TEST(without_a_thread),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

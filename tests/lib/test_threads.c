@@ -1,0 +1,306 @@
+/* Many threads, many handles, forked children: each call once, no page wasted, no lock left behind. */
+#include "support.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "os.h"
+#include "reader.h"
+
+static char path[256];
+
+static int setup(void **state)
+{
+	(void)state;
+	make_directory(path);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	remove_directory(path);
+	return 0;
+}
+
+enum { THREADS = 8, CALLS = 20000 };
+
+static void *record_many(void *arg)
+{
+	for (uint32_t i = 0; i < CALLS; i++) {
+		struct usagelog_names names = {
+			.provider = "p", .model = i % 2 ? "a" : "b", .attributes = {.session_id = i % 3 ? "x" : "y"}};
+		if (usagelog_record_names(arg, &names, &(struct usagelog_call){.input_tokens = 1}))
+			return arg;
+	}
+	return NULL;
+}
+
+static void threads_share_a_handle(void **state)
+{
+	(void)state;
+	struct usagelog_options options = {
+		.size = sizeof(options), .segment_size_bytes = 1 << 20, .flush_interval_ms = 5};
+	usagelog *log = open_log(path, &options);
+	pthread_t threads[THREADS];
+	for (int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, record_many, log), 0);
+	for (int i = 0; i < THREADS; i++) {
+		void *failed;
+		pthread_join(threads[i], &failed);
+		assert_null(failed);
+	}
+	assert_int_equal(usagelog_flush(log, -1), 0);
+	struct usagelog_stats stats = stats_of(log);
+	assert_int_equal(stats.committed, THREADS * CALLS);
+	assert_int_equal(stats.durable, THREADS * CALLS);
+	assert_int_equal(usagelog_close(log, 1000), 0);
+	struct found found = read_log(path);
+	assert_int_equal(found.calls, THREADS * CALLS);
+	assert_int_equal(found.input_tokens, THREADS * CALLS);
+	assert_int_equal(found.unfinished + found.damaged + found.unknown, 0);
+	/* All that is there is known durable: the page tables say so. */
+	assert_int_equal(found.durable_slots, found.calls + found.definitions + found.continuations + found.paddings);
+}
+
+static void *record_once(void *arg)
+{
+	record_one(arg, 1);
+	return NULL;
+}
+
+static void a_thread_goes_on_in_the_page_of_one_that_ended(void **state)
+{
+	(void)state;
+	usagelog *log = open_log(path, NULL);
+	for (int i = 0; i < 1000; i++) {
+		pthread_t thread;
+		assert_int_equal(pthread_create(&thread, NULL, record_once, log), 0);
+		pthread_join(thread, NULL);
+	}
+	assert_int_equal(stats_of(log).committed, 1000);
+	usagelog_close(log, 1000);
+	char name[512];
+	struct stat file;
+	find_file(path, ".seg", 0, name);
+	assert_int_equal(stat(name, &file), 0);
+	assert_true(file.st_size <= (7 + 1000 / 64 + 2) * 4096);
+	assert_int_equal(read_log(path).calls, 1000);
+}
+
+static void more_handles_than_a_thread_remembers(void **state)
+{
+	(void)state;
+	enum { HANDLES = 12 };
+	usagelog *logs[HANDLES];
+	struct usagelog_options options = {.size = sizeof(options), .flags = USAGELOG_NO_HELPER};
+	for (int i = 0; i < HANDLES; i++)
+		logs[i] = open_log(path, &options);
+	for (uint32_t round = 0; round < 50; round++)
+		for (int i = 0; i < HANDLES; i++)
+			record_one(logs[i], 1);
+	for (int i = 0; i < HANDLES; i++) {
+		assert_int_equal(stats_of(logs[i]).committed, 50);
+		assert_int_equal(usagelog_close(logs[i], 1000), 0);
+	}
+	assert_int_equal(read_log(path).calls, 50 * HANDLES);
+}
+
+/* Does anybody hold the lock of the n-th segment? */
+static bool is_locked(size_t n)
+{
+	char name[512];
+	find_file(path, ".seg", n, name);
+	int fd = open(name, O_RDONLY);
+	assert_true(fd >= 0);
+	int locked = os_is_locked(fd);
+	close(fd);
+	return locked == 1;
+}
+
+static void wait_for_child(pid_t child)
+{
+	int status;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+static void a_child_writes_to_a_segment_of_its_own(void **state)
+{
+	(void)state;
+#if defined(__SANITIZE_THREAD__)
+	skip(); /* it allows no thread in the child of a process with threads */
+#endif
+	usagelog *log = open_log(path, NULL);
+	record_one(log, 1);
+	pid_t child = fork();
+	if (!child) {
+		for (int i = 0; i < 100; i++)
+			record_one(log, 2);
+		struct usagelog_stats stats = stats_of(log);
+		_exit(stats.committed == 100 && usagelog_close(log, 5000) == 0 ? 0 : 1);
+	}
+	for (int i = 0; i < 100; i++)
+		record_one(log, 3);
+	wait_for_child(child);
+	assert_int_equal(stats_of(log).committed, 101);
+	assert_int_equal(count_files(path, ".seg"), 2);
+	assert_int_equal(usagelog_close(log, 1000), 0);
+	assert_int_equal(count_calls(path, 2), 100);
+	assert_int_equal(count_calls(path, 3), 100);
+	assert_int_equal(read_log(path).calls, 201);
+}
+
+static void a_child_does_not_keep_its_parents_lock(void **state)
+{
+	(void)state;
+#if defined(__SANITIZE_THREAD__)
+	skip(); /* it allows no thread in the child of a process with threads */
+#endif
+	int pipes[2], done[2];
+	char byte;
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(pipe(done), 0);
+	pid_t parent = fork();
+	if (!parent) {
+		usagelog *log = open_log(path, NULL);
+		record_one(log, 1);
+		if (!fork()) { /* lives on, and records nothing */
+			(void)!write(pipes[1], "x", 1);
+			(void)!read(done[0], &byte, 1);
+			_exit(0);
+		}
+		pause();
+	}
+	assert_int_equal(read(pipes[0], &byte, 1), 1);
+	assert_true(is_locked(0));
+	kill(parent, SIGKILL);
+	waitpid(parent, NULL, 0);
+	wait_until(!is_locked(0));
+	assert_int_equal(write(done[1], "x", 1), 1);
+	for (int i = 0; i < 2; i++) {
+		close(pipes[i]);
+		close(done[i]);
+	}
+}
+
+static _Atomic int recording;
+
+static void *record_until_told(void *arg)
+{
+	uint64_t count = 0;
+	while (recording) {
+		record_one(arg, 1);
+		/* Fast enough to be in the middle of one at each fork, and not so fast as to fill the disk. */
+		if (++count % 64 == 0)
+			sleep_ms(1);
+	}
+	return (void *)(uintptr_t)count;
+}
+
+static void fork_while_others_record(void **state)
+{
+	(void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	/* The sanitizers' allocators may be locked for good in the child of a process with threads; glibc's is not. */
+	skip();
+#endif
+	struct usagelog_options options = {
+		.size = sizeof(options), .segment_size_bytes = 1 << 20, .flush_interval_ms = 1};
+	usagelog *log = open_log(path, &options);
+	pthread_t threads[2];
+	recording = 1;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, record_until_told, log), 0);
+	for (int i = 0; i < 40; i++) {
+		pid_t child = fork();
+		if (!child) {
+			record_one(log, 2);
+			_exit(usagelog_flush(log, 10000) ? 1 : 0);
+		}
+		wait_for_child(child);
+	}
+	recording = 0;
+	uint64_t count = 0;
+	for (int i = 0; i < 2; i++) {
+		void *result;
+		pthread_join(threads[i], &result);
+		count += (uintptr_t)result;
+	}
+	assert_int_equal(stats_of(log).committed, count);
+	assert_int_equal(usagelog_close(log, 5000), 0);
+	assert_int_equal(count_calls(path, 1), count);
+	assert_int_equal(count_calls(path, 2), 40);
+	assert_int_equal(read_log(path).damaged, 0);
+}
+
+static usagelog *signalled;
+static usagelog_model signalled_model;
+static _Atomic uint64_t stored_in_handler, refused_in_handler;
+
+static void record_in_handler(int signal)
+{
+	(void)signal;
+	int error = usagelog_record(signalled, signalled_model, (usagelog_context){0},
+				    &(struct usagelog_call){.input_tokens = 9});
+	if (!error)
+		stored_in_handler++;
+	else if (error == USAGELOG_ERROR_DROPPED)
+		refused_in_handler++;
+}
+
+static void a_signal_handler_records(void **state)
+{
+	(void)state;
+	struct usagelog_options options = {.size = sizeof(options), .segment_size_bytes = (uint64_t)1 << 30};
+	signalled = open_log(path, &options);
+	assert_int_equal(usagelog_model_get(signalled, "p", "m", &signalled_model), 0);
+	assert_int_equal(usagelog_record(signalled, signalled_model, (usagelog_context){0},
+					 &(struct usagelog_call){.input_tokens = 2}),
+			 0);
+	struct sigaction action = {.sa_handler = record_in_handler}, before;
+	sigaction(SIGALRM, &action, &before);
+	timer_t timer;
+	struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGALRM};
+	struct itimerspec every = {.it_interval.tv_nsec = 20000, .it_value.tv_nsec = 20000};
+	assert_int_equal(timer_create(CLOCK_MONOTONIC, &event, &timer), 0);
+	timer_settime(timer, 0, &every, NULL);
+	uint64_t count = 0;
+	while (stored_in_handler < 500 && count < 5000000) {
+		assert_int_equal(usagelog_record(signalled, signalled_model, (usagelog_context){0},
+						 &(struct usagelog_call){.input_tokens = 1}),
+				 0);
+		count++;
+	}
+	timer_delete(timer);
+	sigaction(SIGALRM, &before, NULL);
+	struct usagelog_stats stats = stats_of(signalled);
+	assert_int_equal(stats.dropped[USAGELOG_CAUSE_REENTERED], refused_in_handler);
+	assert_int_equal(stats.committed, 1 + count + stored_in_handler);
+	assert_int_equal(usagelog_close(signalled, 5000), 0);
+	assert_int_equal(count_calls(path, 1), count);
+	assert_int_equal(count_calls(path, 9), stored_in_handler);
+	assert_true(stored_in_handler >= 500);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(threads_share_a_handle),
+		TEST(a_thread_goes_on_in_the_page_of_one_that_ended),
+		TEST(more_handles_than_a_thread_remembers),
+		TEST(a_child_writes_to_a_segment_of_its_own),
+		TEST(a_child_does_not_keep_its_parents_lock),
+		TEST(fork_while_others_record),
+		TEST(a_signal_handler_records),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
