@@ -371,7 +371,8 @@ class Files(Case):
         log = reader.read_log(self.path)
         self.assertEqual(self.only(log).report()["files"], 1)
         self.assertEqual(log.foreign, [self.name(segment_id=bytes(16))])
-        self.assertEqual(sorted(log.bad), sorted(["/nonexistent-fallback", self.name(".7.seg"), self.name(".8.seg")]))
+        self.assertEqual(sorted(log.bad), sorted(["/nonexistent-fallback", self.name(".01.seg"), self.name(".7.seg"),
+                                                  self.name(".8.seg")]))
 
     def test_state_page(self):
         self.segment.state(0, 1, b"A" * 16)

@@ -871,7 +871,7 @@ class Log:
 
 def _segment_names(directory):
     try:
-        return sorted(name for name in os.listdir(directory) if SEGMENT_NAME.fullmatch(name))
+        return sorted(name for name in os.listdir(directory) if name.endswith(".seg") and name != ".seg")
     except OSError as error:
         raise LogError(f"{directory}: {error.strerror}") from None
 
@@ -932,7 +932,7 @@ def _add_file(log, groups, seen, path, directory):
         return
     seen.add((status.st_dev, status.st_ino))
     named = SEGMENT_NAME.fullmatch(file.name)
-    if named[1] != file.header.segment_id.hex() or int((named[2] or "0")[:20]) != file.header.generation:
+    if not named or named[1] != file.header.segment_id.hex() or int((named[2] or "0")[:20]) != file.header.generation:
         log.misnamed.append(path)
     groups[file.header.segment_id].append(file)
 
