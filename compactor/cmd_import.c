@@ -1,0 +1,355 @@
+/*
+ * usagelog import: calls of a file, line by line: a line's fields (import_map.h), the call they make (draft.h),
+ * whether the log has it (call_ids.h), and then the library. Lines that are wrong are refused one by one; nothing of
+ * a line but its mapped fields is kept.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "call_ids.h"
+#include "command.h"
+#include "context.h"
+#include "draft.h"
+#include "import_lines.h"
+#include "import_map.h"
+#include "import_source.h"
+#include "log_open.h"
+#include "money.h"
+#include "os.h"
+
+enum { REFUSALS_SHOWN = 20, LINES_A_LOOK = 4096 };
+
+static const char *format_text, *map_text, *defaults[FIELD_COUNT];
+static bool input_includes_cache, all_or_nothing, again;
+
+static const struct option_entry entries[] = {
+	{"format", "csv|jsonl", "what the file is; required", &format_text, NULL},
+	{"map", "FIELD=COLUMN,...", "where fields are read from; default: their names", &map_text, NULL},
+	{"provider", "P", "the provider of calls that have none in the file", &defaults[FIELD_PROVIDER], NULL},
+	{"model", "M", "the model of calls that have none", &defaults[FIELD_MODEL], NULL},
+	{"operation", "O", "the operation of calls that have none", &defaults[FIELD_OPERATION], NULL},
+	{"input-includes-cache", NULL, "the file's input counts cached tokens too", NULL, &input_includes_cache},
+	{"all-or-nothing", NULL, "record nothing if any line is refused", NULL, &all_or_nothing},
+	{"again", NULL, "record calls that the log has once more, without ids", NULL, &again},
+};
+enum { ENTRY_COUNT = sizeof(entries) / sizeof(entries[0]) };
+
+struct import {
+	const char *file; /* for messages */
+	bool csv;
+	struct import_source source;
+	struct import_map map;
+	struct lines *lines;
+	struct draft_rules rules;
+	struct draft draft;
+	struct ul_directory directory;
+	usagelog *log;        /* NULL: lines are only looked at */
+	struct call_ids *ids; /* NULL with --again */
+	int lock;
+	uint64_t added, there, refused;
+	struct import_progress progress;
+};
+
+/* ---- one line ------------------------------------------------------------------------------------------------ */
+
+static void complain_line(struct import *import, uint64_t number, const struct refusal *why)
+{
+	if (++import->refused > REFUSALS_SHOWN)
+		return;
+	import_progress_clear(&import->progress);
+	if (why->field == FIELD_COUNT)
+		complain("%s:%" PRIu64 ": %s", import->file, number, why->reason);
+	else
+		complain("%s:%" PRIu64 ": %s: %s", import->file, number, field_names[why->field], why->reason);
+}
+
+static bool refuse(struct refusal *why, enum call_field field, const char *reason)
+{
+	why->field = field;
+	snprintf(why->reason, sizeof(why->reason), "%s", reason);
+	return false;
+}
+
+static bool take_line(struct import *import, struct line *line, struct refusal *why)
+{
+	struct field_value values[FIELD_COUNT] = {0};
+	if (line->too_long)
+		return refuse(why, FIELD_COUNT, "is longer than 1 MiB");
+	if (line->open_quote)
+		return refuse(why, FIELD_COUNT,
+			      "opens a quote that is not closed, so that the rest of the file belongs to it");
+	for (enum call_field field = 0; field < FIELD_COUNT; field++)
+		if (defaults[field])
+			values[field] = (struct field_value){defaults[field], strlen(defaults[field])};
+	if (!(import->csv ? import_map_csv : import_map_json)(&import->map, line, values, why))
+		return false;
+	if (!draft_make(&import->draft, &import->rules, values, why))
+		return false;
+	return import->draft.call.time_ns || refuse(why, FIELD_TIME, "is missing");
+}
+
+/* The log cannot take more: what was done is said, so that the same command can go on from there. */
+static int complain_stop(struct import *import, uint64_t number, int error)
+{
+	import_progress_clear(&import->progress);
+	complain("%s: the log cannot take the call of %s:%" PRIu64
+		 ": %s; when that is mended, import the file again: calls that "
+		 "are there are not added twice",
+		 import->directory.path, import->file, number, usagelog_strerror(error));
+	return STATUS_FILES;
+}
+
+static int record(struct import *import, const struct line *line)
+{
+	struct usagelog_call *call = &import->draft.call;
+	if (again)
+		call->call_id = NULL;
+	else if (!call->call_id)
+		call->call_id = line->id;
+	if (import->ids && call_ids_has(import->ids, call->call_id)) {
+		import->there++;
+		return 0;
+	}
+	int error = usagelog_record_names(import->log, &import->draft.names, call);
+	/* Held in memory is not in the log: the barrier says when it is. */
+	if (error == USAGELOG_ERROR_HELD)
+		error = usagelog_flush(import->log, 10000);
+	if (!error && import->ids)
+		error = call_ids_add(import->ids, call->call_id);
+	if (error)
+		return complain_stop(import, line->number, error);
+	import->added++;
+	return 0;
+}
+
+static bool is_blank(const struct line *line)
+{
+	for (size_t i = 0; i < line->bytes; i++)
+		if (line->text[i] != ' ' && line->text[i] != '\t')
+			return false;
+	return !line->too_long;
+}
+
+/* All lines from here to the end. 0 or an exit status; refused lines are counted. */
+static int take_lines(struct import *import)
+{
+	struct line line;
+	struct refusal why;
+	int got, status = 0;
+	for (uint64_t taken = 1; !status && (got = lines_next(import->lines, &line)) > 0; taken++) {
+		if (is_blank(&line))
+			continue;
+		if (!take_line(import, &line, &why))
+			complain_line(import, line.number, &why);
+		else if (import->log)
+			status = record(import, &line);
+		if (taken % LINES_A_LOOK == 0)
+			import_progress_show(&import->progress, lines_bytes(import->lines),
+					     import->source.bytes_expected, taken);
+	}
+	import_progress_clear(&import->progress);
+	if (!status && got < 0) {
+		complain("%s: cannot be read to its end: %s; what was read is kept", import->file, strerror(-got));
+		status = STATUS_FILES;
+	}
+	return status;
+}
+
+/* ---- the whole file ------------------------------------------------------------------------------------------ */
+
+/* Begin reading at the source's beginning; of CSV, the header is taken. 0 or an exit status. */
+static int begin_lines(struct import *import)
+{
+	struct line header;
+	lines_close(import->lines);
+	import->lines = import_source_rewind(&import->source)
+				? NULL
+				: lines_open(import->source.fd, import->csv, import->source.bytes);
+	if (!import->lines) {
+		complain("%s: cannot be read from its beginning, or there is no memory", import->file);
+		return STATUS_FILES;
+	}
+	if (!import->csv)
+		return 0;
+	int got = lines_next(import->lines, &header);
+	if (got < 0) {
+		complain("%s: cannot be read: %s", import->file, strerror(-got));
+		return STATUS_FILES;
+	}
+	if (!got) {
+		complain("%s: is empty: CSV begins with a line of column names", import->file);
+		return STATUS_FILES;
+	}
+	return import_map_header(&import->map, import->file, &header) ? 0 : STATUS_USAGE;
+}
+
+static int take_lock(struct import *import)
+{
+	struct ul_message why;
+	import->lock = call_ids_lock(&import->directory);
+	if (import->lock == -EAGAIN) {
+		complain("%s: another import is running; start this one when it is done", import->directory.path);
+		return STATUS_BUSY;
+	}
+	if (import->lock < 0) {
+		complain("%s/import.lock: cannot be locked: %s", import->directory.path,
+			 usagelog_strerror(import->lock));
+		return STATUS_FILES;
+	}
+	/* After the lock: what an import before this one added is there to be read. */
+	if (!again && call_ids_read(&import->ids, &import->directory, &why)) {
+		complain("%s", why.text);
+		return STATUS_FILES;
+	}
+	return 0;
+}
+
+/* Look at all lines without recording one. */
+static int check_all(struct import *import)
+{
+	usagelog *log = import->log;
+	import->log = NULL;
+	int status = take_lines(import);
+	import->log = log;
+	if (!status && import->refused) {
+		complain("%s: nothing was recorded, because %" PRIu64 " of its lines %s refused", import->file,
+			 import->refused, import->refused == 1 ? "is" : "are");
+		status = STATUS_PART;
+	}
+	/* What was looked at is what is recorded: a file that grows meanwhile is read to the same place. */
+	if (!status)
+		import->source.bytes = lines_bytes(import->lines);
+	return status ? status : begin_lines(import);
+}
+
+static void print_result(const struct import *import, const struct timespec *begin)
+{
+	char added[MONEY_SHOWN_BYTES], there[MONEY_SHOWN_BYTES], refused[MONEY_SHOWN_BYTES], took[MONEY_SHOWN_BYTES];
+	struct timespec end;
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	count_show(added, (int64_t)import->added);
+	count_show(there, (int64_t)import->there);
+	count_show(refused, (int64_t)import->refused);
+	count_show(took, (end.tv_sec - begin->tv_sec) * 1000 + (end.tv_nsec - begin->tv_nsec) / 1000000);
+	printf("imported %s call%s (%s already there, %s refused) in %s ms; all durable\n", added,
+	       import->added == 1 ? "" : "s", there, refused, took);
+}
+
+static int import_all(struct import *import)
+{
+	struct timespec begin;
+	clock_gettime(CLOCK_MONOTONIC, &begin);
+	int status = take_lock(import);
+	if (!status && all_or_nothing)
+		status = check_all(import);
+	if (status)
+		return status;
+	status = take_lines(import);
+	if (import->refused > REFUSALS_SHOWN)
+		complain("%s: %" PRIu64 " more lines are refused", import->file, import->refused - REFUSALS_SHOWN);
+	int error = usagelog_flush(import->log, -1);
+	if (error) {
+		complain("%s: the calls are recorded, but not known to be on the disk: %s", import->directory.path,
+			 usagelog_strerror(error));
+		return STATUS_FILES;
+	}
+	if (status)
+		return status;
+	print_result(import, &begin);
+	return import->refused ? STATUS_PART : STATUS_DONE;
+}
+
+static int import_into(struct import *import, const char *log_path)
+{
+	int status = log_open_to_record(&import->directory, &import->log, log_path, 0);
+	if (status)
+		return status;
+	status = import_all(import);
+	call_ids_close(import->ids);
+	/* Closed first: the calls are in the files before another importer reads them. */
+	int error = usagelog_close(import->log, 10000);
+	if (error && !status) {
+		complain("%s: not closed in good order: %s", import->directory.path, usagelog_strerror(error));
+		status = STATUS_FILES;
+	}
+	if (import->lock >= 0)
+		os_close(import->lock);
+	ul_directory_close(&import->directory);
+	return status;
+}
+
+/* ---- the command line ---------------------------------------------------------------------------------------- */
+
+static int check_options(const struct command_line *line, bool *csv)
+{
+	if (line->operand_count != 1) {
+		complain("import takes one file, or - for the standard input; see usagelog import --help");
+		return STATUS_USAGE;
+	}
+	if (!format_text || (strcmp(format_text, "csv") != 0 && strcmp(format_text, "jsonl") != 0)) {
+		complain(format_text ? "--format: \"%s\" is not known; write csv or jsonl"
+				     : "--format is required: csv or jsonl",
+			 format_text);
+		return STATUS_USAGE;
+	}
+	*csv = !strcmp(format_text, "csv");
+	for (size_t i = 0; i < ENTRY_COUNT; i++) {
+		const char **text = entries[i].text;
+		if (text < defaults || text >= defaults + FIELD_COUNT || !*text ||
+		    ul_name_is_valid(*text, strlen(*text)))
+			continue;
+		complain("--%s: the value is empty, longer than 1,024 bytes, not UTF-8, or has control characters",
+			 entries[i].name);
+		return STATUS_USAGE;
+	}
+	return 0;
+}
+
+static int run(const struct command *command, const char *log_path, int argc, char **argv)
+{
+	static struct import import; /* a draft is large */
+	struct command_line line;
+	int status = command_parse(command, entries, ENTRY_COUNT, log_path, argc, argv, &line);
+	if (status >= 0)
+		return status;
+	status = check_options(&line, &import.csv);
+	if (status)
+		return status;
+	import.lock = -1;
+	import.file = strcmp(line.operands[0], "-") ? line.operands[0] : "(standard input)";
+	import.rules.input_includes_cache = input_includes_cache;
+	import_progress_begin(&import.progress);
+	/* All that can be wrong with the command itself, before a log is made. */
+	status = import_map_open(&import.map, map_text)
+			 ? import_source_open(&import.source, line.operands[0], all_or_nothing)
+			 : STATUS_USAGE;
+	if (!status) {
+		status = begin_lines(&import);
+		if (!status)
+			status = import_into(&import, line.log);
+		import_source_close(&import.source);
+	}
+	lines_close(import.lines);
+	import_map_close(&import.map);
+	return status;
+}
+
+const struct command command_import = {
+	.name = "import",
+	.operands = "FILE|-",
+	.summary = "record the calls of a CSV or JSON Lines file, each once",
+	.details = "Fields: time provider model operation input_tokens cache_read_tokens cache_write_5m_tokens\n"
+		   "cache_write_1h_tokens output_tokens reasoning_tokens cost_usd latency_ms ttft_ms error_type\n"
+		   "service_tier session_id call_id metadata is_error. A COLUMN of JSON may lie deeper:\n"
+		   "input_tokens=usage.input_tokens. FIELD alone is FIELD=FIELD.\n"
+		   "Exit status: 0 all recorded, 1 some lines refused, 2 another import is running,\n"
+		   "8 could not read or write, 16 wrong usage.",
+	.run = run,
+};

@@ -1,0 +1,405 @@
+/* usagelog summary: what the log comes to, for people, or as JSON. Writes nothing. */
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "calendar.h"
+#include "command.h"
+#include "os.h"
+#include "summary.h"
+#include "view.h"
+
+enum { DAYS_DEFAULT = 30, DAYS_MAX = 36500, COST_DECIMALS = 4 };
+
+/* All that is shown. */
+struct shown {
+	struct view view;
+	struct checkpoint *whole;
+	int32_t days_asked;
+	int32_t today;
+	int32_t first_day, last_day; /* of the period */
+	bool all_days;               /* no call in the days asked for: the period is all there is */
+	struct totals all, period;
+	struct total today_total;
+	struct total month; /* of the calendar month of today, so far */
+	int32_t average_days;
+};
+
+/* ---- figures ----------------------------------------------------------------------------------------------- */
+
+static struct total day_range_total(const struct totals *totals, int32_t first, int32_t last)
+{
+	struct total sum = {0};
+	for (uint32_t i = 0; i < totals->days.count; i++) {
+		const struct total *day = table_record(&totals->days, i);
+		if (total_day(day) < first || total_day(day) > last)
+			continue;
+		/* Parts of a sum that did not overflow as a whole; wrapping keeps this defined where reversals make parts larger. */
+		sum.calls = (int64_t)((uint64_t)sum.calls + (uint64_t)day->calls);
+		sum.errors = (int64_t)((uint64_t)sum.errors + (uint64_t)day->errors);
+		sum.unpriced = (int64_t)((uint64_t)sum.unpriced + (uint64_t)day->unpriced);
+		for (size_t j = 0; j < UL_TOKEN_KINDS; j++)
+			sum.tokens[j] = (int64_t)((uint64_t)sum.tokens[j] + (uint64_t)day->tokens[j]);
+		sum.balance_tokens = (int64_t)((uint64_t)sum.balance_tokens + (uint64_t)day->balance_tokens);
+		sum.cost_pico_usd = money_stored((money_t)((unsigned __int128)money_of(sum.cost_pico_usd) +
+							   (unsigned __int128)money_of(day->cost_pico_usd)));
+	}
+	return sum;
+}
+
+/* The first and last day with calls; false: there is none. */
+static bool day_bounds(struct totals *totals, int32_t *first, int32_t *last)
+{
+	totals_sort_by_day(&totals->days);
+	if (!totals->days.count)
+		return false;
+	*first = total_day(table_record(&totals->days, 0));
+	*last = total_day(table_record(&totals->days, totals->days.count - 1));
+	return true;
+}
+
+/* The period is the days asked for, up to today; all days if those have no call. */
+static int choose_period(struct shown *shown)
+{
+	int32_t first = shown->today, last = shown->today;
+	shown->last_day = shown->today;
+	shown->first_day = shown->today - shown->days_asked + 1;
+	bool any = day_bounds(&shown->all, &first, &last);
+	shown->average_days = shown->days_asked;
+	if (any && (last < shown->first_day || first > shown->last_day)) {
+		shown->all_days = true;
+		shown->first_day = first;
+		shown->last_day = last;
+	}
+	/* A log younger than the period has its average over the days that it has. */
+	if (any && first > shown->first_day)
+		shown->average_days = shown->last_day - first + 1;
+	else if (shown->all_days)
+		shown->average_days = last - first + 1;
+	if (shown->average_days < 1)
+		shown->average_days = 1;
+	return totals_make(&shown->period, shown->whole, &shown->view.names, shown->first_day, shown->last_day);
+}
+
+static int gather(struct shown *shown)
+{
+	struct calendar calendar = {0};
+	shown->today = calendar_day(&calendar, os_time_ns());
+	int error = view_add_pending(&shown->view, &shown->whole);
+	if (!error)
+		error = totals_make(&shown->all, shown->whole, &shown->view.names, INT32_MIN, INT32_MAX);
+	if (!error)
+		error = choose_period(shown);
+	if (error)
+		return error;
+	struct calendar_date date = calendar_date_of(shown->today);
+	shown->today_total = day_range_total(&shown->all, shown->today, shown->today);
+	shown->month = day_range_total(&shown->all, shown->today - (int32_t)date.day + 1, shown->today);
+	return 0;
+}
+
+static money_t average_cost(const struct shown *shown)
+{
+	return money_of(shown->period.all.cost_pico_usd) / shown->average_days;
+}
+
+/* This month so far, and the average for each day that is left of it. */
+static money_t projected_cost(const struct shown *shown)
+{
+	struct calendar_date date = calendar_date_of(shown->today);
+	uint32_t left = calendar_days_in_month(date.year, date.month) - date.day;
+	money_t rest = shown->all_days ? 0 : average_cost(shown) * (int32_t)left;
+	return money_of(shown->month.cost_pico_usd) + rest;
+}
+
+/* ---- for people -------------------------------------------------------------------------------------------- */
+
+/* Names stand last in a line, so that they may be as long and as strange as they like. */
+static void print_line(const struct total *total, const char *name, size_t name_bytes)
+{
+	char calls[MONEY_SHOWN_BYTES], tokens[MONEY_SHOWN_BYTES], cost[MONEY_SHOWN_BYTES], errors[MONEY_SHOWN_BYTES];
+	count_show(calls, total->calls);
+	count_show(errors, total->errors);
+	count_show(tokens, total_tokens(total));
+	money_show(cost, money_of(total->cost_pico_usd), COST_DECIMALS);
+	printf("%14s %10s %20s %18s  ", calls, errors, tokens, cost);
+	print_safely(stdout, name, name_bytes);
+	printf("\n");
+}
+
+static void print_heading(const char *what)
+{
+	printf("\n%14s %10s %20s %18s  %s\n", "calls", "errors", "tokens", "USD", what);
+}
+
+static void print_table(struct table *table, const struct names *names, const char *what)
+{
+	if (!table->count)
+		return;
+	totals_sort_by_cost(table, names);
+	print_heading(what);
+	for (uint32_t i = 0; i < table->count; i++) {
+		const struct total *total = table_record(table, i);
+		struct ul_text name = names_text(names, (uint32_t)total->key);
+		print_line(total, name.text, name.bytes);
+	}
+}
+
+static void print_average(const struct shown *shown)
+{
+	const struct total *period = &shown->period.all;
+	struct total average = {.calls = period->calls / shown->average_days,
+				.errors = period->errors / shown->average_days,
+				.balance_tokens = total_tokens(period) / shown->average_days,
+				.cost_pico_usd = money_stored(average_cost(shown))};
+	char name[64];
+	int length = snprintf(name, sizeof(name), "a day, on average of %d day%s", shown->average_days,
+			      shown->average_days == 1 ? "" : "s");
+	print_line(&average, name, (size_t)length);
+}
+
+static void print_projection(const struct shown *shown)
+{
+	char cost[MONEY_SHOWN_BYTES];
+	struct calendar_date date = calendar_date_of(shown->today);
+	money_show(cost, projected_cost(shown), COST_DECIMALS);
+	printf("%14s %10s %20s %18s  %04d-%02u, projected\n", "", "", "", cost, date.year, date.month);
+}
+
+static void print_tokens(const struct total *total)
+{
+	static const char *const names[UL_TOKEN_KINDS] = {"input",
+							  "cache read",
+							  "cache write, 5 min",
+							  "cache write, 1 h",
+							  "output",
+							  "reasoning (part of output)"};
+	char count[MONEY_SHOWN_BYTES];
+	printf("\n%20s  tokens, all days\n", "");
+	for (size_t i = 0; i < UL_TOKEN_KINDS; i++) {
+		count_show(count, total->tokens[i]);
+		printf("%20s  %s\n", count, names[i]);
+	}
+	if (!total->balance_tokens)
+		return;
+	count_show(count, total->balance_tokens);
+	printf("%20s  of unknown kind, taken over\n", count);
+}
+
+static void print_period_name(const struct shown *shown, char *out, size_t out_bytes)
+{
+	char first[CALENDAR_DAY_BYTES], last[CALENDAR_DAY_BYTES];
+	calendar_print_day(first, shown->first_day);
+	calendar_print_day(last, shown->last_day);
+	if (shown->all_days)
+		snprintf(out, out_bytes, "%s to %s (no calls in the last %d days)", first, last, shown->days_asked);
+	else
+		snprintf(out, out_bytes, "%s to %s (%d days)", first, last, shown->days_asked);
+}
+
+static void print_footing(const struct shown *shown)
+{
+	char exact[MONEY_TEXT_BYTES], unpriced[MONEY_SHOWN_BYTES], pending[MONEY_SHOWN_BYTES];
+	const struct total *all = &shown->all.all;
+	const struct fold *fold = &shown->view.pending.fold;
+	money_print(exact, money_of(all->cost_pico_usd));
+	printf("\nAll calls cost exactly %s USD", exact);
+	count_show(unpriced, all->unpriced);
+	if (all->unpriced)
+		printf("; %s of them have no price", unpriced);
+	printf(".\n");
+	count_show(pending, (int64_t)(fold->calls + fold->balances));
+	if (fold->calls + fold->balances)
+		printf("%s of them are not in summary.json yet; usagelog compact folds them.\n", pending);
+}
+
+static void print_text(struct shown *shown)
+{
+	struct names *names = &shown->view.names;
+	char period[96];
+	printf("Usage log ");
+	print_safely(stdout, shown->view.directory.path, strlen(shown->view.directory.path));
+	printf(", days in %s\n", shown->view.directory.conf.time_zone);
+	print_heading("when");
+	print_line(&shown->all.all, "all days", 8);
+	print_period_name(shown, period, sizeof(period));
+	print_line(&shown->period.all, period, strlen(period));
+	print_average(shown);
+	print_line(&shown->today_total, "today", 5);
+	print_projection(shown);
+	print_table(&shown->period.models, names, "model");
+	print_table(&shown->period.providers, names, "provider");
+	print_table(&shown->period.operations, names, "operation");
+	print_table(&shown->period.errors, names, "error");
+	print_tokens(&shown->all.all);
+	print_footing(shown);
+}
+
+/* ---- for scripts -------------------------------------------------------------------------------------------- */
+
+static bool put(cJSON *object, const char *key, cJSON *item)
+{
+	if (item && cJSON_AddItemToObject(object, key, item))
+		return true;
+	cJSON_Delete(item);
+	return false;
+}
+
+static cJSON *json_day(int32_t day)
+{
+	char text[CALENDAR_DAY_BYTES];
+	calendar_print_day(text, day);
+	return cJSON_CreateString(text);
+}
+
+static cJSON *json_money(money_t amount)
+{
+	char text[MONEY_TEXT_BYTES];
+	money_print(text, amount);
+	cJSON *object = cJSON_CreateObject();
+	if (object && put(object, "cost", cJSON_CreateNumber(money_to_double(amount))) &&
+	    put(object, "cost_exact", cJSON_CreateString(text)))
+		return object;
+	cJSON_Delete(object);
+	return NULL;
+}
+
+static cJSON *json_average(const struct shown *shown)
+{
+	cJSON *object = json_money(average_cost(shown));
+	double days = shown->average_days;
+	if (object && put(object, "days", cJSON_CreateNumber(days)) &&
+	    put(object, "calls", cJSON_CreateNumber((double)shown->period.all.calls / days)) &&
+	    put(object, "tokens", cJSON_CreateNumber((double)total_tokens(&shown->period.all) / days)))
+		return object;
+	cJSON_Delete(object);
+	return NULL;
+}
+
+static cJSON *json_total(const struct total *total)
+{
+	cJSON *object = summary_total(total);
+	if (object && put(object, "tokens_by_kind", summary_tokens(total)))
+		return object;
+	cJSON_Delete(object);
+	return NULL;
+}
+
+static cJSON *make_json(struct shown *shown)
+{
+	struct names *names = &shown->view.names;
+	const struct fold *fold = &shown->view.pending.fold;
+	cJSON *object = cJSON_CreateObject();
+	bool ok = object && put(object, "time_zone", cJSON_CreateString(shown->view.directory.conf.time_zone)) &&
+		  put(object, "today_is", json_day(shown->today)) &&
+		  put(object, "first_day", json_day(shown->first_day)) &&
+		  put(object, "last_day", json_day(shown->last_day)) &&
+		  put(object, "all_days", cJSON_CreateBool(shown->all_days)) &&
+		  put(object, "totals", json_total(&shown->all.all)) &&
+		  put(object, "period", json_total(&shown->period.all)) &&
+		  put(object, "today", json_total(&shown->today_total)) &&
+		  put(object, "month_so_far", json_total(&shown->month)) &&
+		  put(object, "projected_month", json_money(projected_cost(shown))) &&
+		  put(object, "average_per_day", json_average(shown)) &&
+		  put(object, "daily_totals", summary_totals_by_day(&shown->period.days)) &&
+		  put(object, "model_breakdown", summary_totals_by_name(&shown->period.models, names)) &&
+		  put(object, "provider_breakdown", summary_totals_by_name(&shown->period.providers, names)) &&
+		  put(object, "operation_breakdown", summary_totals_by_name(&shown->period.operations, names)) &&
+		  put(object, "error_breakdown", summary_totals_by_name(&shown->period.errors, names)) &&
+		  put(object, "folded", cJSON_CreateNumber((double)checkpoint_calls(shown->view.from))) &&
+		  put(object, "pending", cJSON_CreateNumber((double)(fold->calls + fold->balances))) &&
+		  put(object, "damaged", cJSON_CreateNumber((double)fold->counts.damaged));
+	if (ok)
+		return object;
+	cJSON_Delete(object);
+	return NULL;
+}
+
+static int print_json(struct shown *shown)
+{
+	cJSON *object = make_json(shown);
+	char *text = object ? cJSON_Print(object) : NULL;
+	if (text)
+		printf("%s\n", text);
+	free(text);
+	cJSON_Delete(object);
+	return text ? 0 : -ENOMEM;
+}
+
+/* ---- the command --------------------------------------------------------------------------------------------- */
+
+static int show(struct shown *shown, bool json)
+{
+	const char *path = shown->view.directory.path;
+	for (size_t i = 0; i < shown->view.findings.count; i++)
+		complain("%s", shown->view.findings.items[i].text);
+	int error = gather(shown);
+	if (!error && json)
+		error = print_json(shown);
+	else if (!error)
+		print_text(shown);
+	if (error)
+		complain("%s: cannot be summed up: %s", path, usagelog_strerror(error));
+	totals_clear(&shown->all);
+	totals_clear(&shown->period);
+	if (error)
+		return STATUS_FILES;
+	return shown->view.findings.counts[FINDING_LEFT_OUT] ? STATUS_PART : STATUS_DONE;
+}
+
+static bool parse_days(const char *text, int32_t *days)
+{
+	char *end;
+	errno = 0;
+	long value = strtol(text, &end, 10);
+	if (errno || *end || end == text || value < 1 || value > DAYS_MAX || *text < '0' || *text > '9')
+		return false;
+	*days = (int32_t)value;
+	return true;
+}
+
+static int run(const struct command *command, const char *log, int argc, char **argv)
+{
+	const char *days = "30";
+	bool json = false;
+	const struct option_entry entries[] = {
+		{"days", "N", "sum up the last N days, today included (1 to 36500; default 30)", &days, NULL},
+		{"json", NULL, "print one JSON object", NULL, &json},
+	};
+	struct command_line line;
+	struct shown shown = {.days_asked = DAYS_DEFAULT};
+	int status = command_parse(command, entries, 2, log, argc, argv, &line);
+	if (status >= 0)
+		return status;
+	if (line.operand_count || !parse_days(days, &shown.days_asked)) {
+		complain(line.operand_count ? "summary takes no operand, but \"%s\" was given"
+					    : "--days \"%s\" is not a number from 1 to 36500",
+			 line.operand_count ? line.operands[0] : days);
+		return STATUS_USAGE;
+	}
+	struct ul_message why;
+	if (view_open(&shown.view, line.log, &why)) {
+		complain("%s", why.text);
+		return STATUS_FILES;
+	}
+	status = show(&shown, json);
+	view_close(&shown.view);
+	return status;
+}
+
+const struct command command_summary = {
+	.name = "summary",
+	.operands = "",
+	.summary = "show totals, averages and breakdowns, calls not folded yet included",
+	.details = "Writes nothing and takes no lock. Breakdowns are of the last N days; if none of those has a call, "
+		   "of all days. The average is\n"
+		   "over those days, or over the days since the first call if these are fewer. The projected month is "
+		   "this month so far, and\n"
+		   "the average for each day that is left of it.\n"
+		   "\n"
+		   "Exit status: 0 done; 1 done, but something was left out, as said on standard error; 8 could not "
+		   "read; 16 usage.\n",
+	.run = run,
+};

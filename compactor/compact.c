@@ -1,0 +1,676 @@
+/* A run of the compactor. */
+#include "compact.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "os.h"
+#include "rescue.h"
+
+/* All that a run needs at hand. */
+struct run {
+	const struct ul_directory *directory;
+	struct names *names;
+	struct findings *findings;
+	struct ul_message *why;
+	struct recovery_state state;
+	struct segments segments;
+	struct pass pass;
+	struct checkpoint *next; /* what will be committed */
+	int32_t *lost_days;      /* whose fact files are missing or damaged, in order */
+	size_t lost_day_count;
+	struct pass repair; /* the lost days, folded anew from what was folded */
+	bool ids_lost;
+	uint64_t generation;
+	bool rebuild;
+	bool changed;
+};
+
+static int fail(struct run *run, int error, const char *what)
+{
+	ul_message_set(run->why, "%s: %s: %s; nothing was committed; see to that and run it again",
+		       run->directory->path, what, usagelog_strerror(error));
+	return error;
+}
+
+/* ---- before the fold ----------------------------------------------------------------------------------------- */
+
+static void set_aside(struct run *run, const char *name)
+{
+	char renamed[2 * STORE_NAME_BYTES];
+	int error = store_set_aside(run->directory->fd, name, renamed);
+	if (error && error != -ENOENT)
+		findings_add(run->findings, FINDING_DAMAGE, "%s/%s: cannot be set aside: %s", run->directory->path,
+			     name, usagelog_strerror(error));
+	else if (!error)
+		findings_add(run->findings, FINDING_NOTE, "%s/%s: set aside as %s", run->directory->path, name,
+			     renamed);
+}
+
+static void set_checkpoints_aside(struct run *run)
+{
+	if (run->state.current == FILE_DAMAGED)
+		set_aside(run, "checkpoint");
+	if (run->state.previous == FILE_DAMAGED)
+		set_aside(run, "checkpoint.previous");
+}
+
+/* Pages that a dead writer of this boot was syncing may never reach the disk from where they are: they are copied first. */
+static int rescue(struct run *run)
+{
+	bool rescued = false;
+	for (size_t i = 0; i < run->segments.file_count; i++) {
+		const struct segment_file *file = &run->segments.files[i];
+		struct ul_message why;
+		if (!file->needs_rescue)
+			continue;
+		int error = ul_rescue_dead(run->segments.list.fds[file->name->directory], file->name->name, &why);
+		if (!error)
+			rescued = true;
+		else if (error != -EAGAIN) /* a writer is there after all, and sees to it */
+			findings_add(run->findings, FINDING_LEFT_OUT, "%s", why.text);
+	}
+	if (!rescued)
+		return 0;
+	struct findings again = {0};
+	segments_clear(&run->segments);
+	int error = segments_scan(&run->segments, run->directory, &again);
+	findings_clear(&again);
+	return error;
+}
+
+/* A segment that still needs rescue must not be folded: what it holds may be gone with the power. */
+static void exclude_unrescued(struct run *run)
+{
+	for (size_t i = 0; i < run->segments.group_count; i++) {
+		struct segment_group *group = &run->segments.groups[i];
+		for (uint32_t j = 0; j < group->file_count; j++)
+			group->excluded |= group->files[j].needs_rescue;
+	}
+}
+
+static int find_segments(struct run *run)
+{
+	int error = segments_scan(&run->segments, run->directory, run->findings);
+	if (!error)
+		error = rescue(run);
+	if (error)
+		return fail(run, error, "its segments cannot be listed");
+	exclude_unrescued(run);
+	return 0;
+}
+
+/* ---- the fact files that are there ----------------------------------------------------------------------------- */
+
+static void read_day(const struct run *run, const struct ul_day *day, struct stored_file *file)
+{
+	char name[STORE_NAME_BYTES];
+	store_fact_name(name, day->day, day->generation);
+	store_read(run->directory->fd, name, UL_CONTAINER_FACTS, &run->directory->conf.log_id, file);
+	if (file->state == FILE_SOUND && file->container.header->checksum != day->checksum)
+		file->state = FILE_DAMAGED;
+	if (file->state == FILE_SOUND) {
+		uint64_t count;
+		const struct ul_fact_meta *meta = ul_container_records(&file->container, UL_SECTION_META, &count);
+		if (meta->day != day->day)
+			file->state = FILE_DAMAGED;
+	}
+}
+
+/* Files do not change after their checkpoint, so one that did not, and has its size, is not read. One that is about to be added to is. */
+static bool day_is_suspect(const struct run *run, const struct ul_day *day)
+{
+	char name[STORE_NAME_BYTES];
+	struct stat found;
+	if (fold_find_day(&run->pass.fold, day->day))
+		return true;
+	store_fact_name(name, day->day, day->generation);
+	if (os_stat_at(run->directory->fd, name, &found))
+		return true;
+	uint64_t changed_ns = (uint64_t)found.st_ctim.tv_sec * 1000000000 + (uint64_t)found.st_ctim.tv_nsec;
+	return !S_ISREG(found.st_mode) || (uint64_t)found.st_size != day->size_bytes ||
+	       changed_ns >= run->state.current_ctime_ns;
+}
+
+static int find_lost_days(struct run *run)
+{
+	const struct checkpoint *old = &run->state.checkpoint;
+	run->lost_days = os_allocate(old->day_count + 1, sizeof(*run->lost_days));
+	if (!run->lost_days)
+		return fail(run, -ENOMEM, "the fact files cannot be checked");
+	for (size_t i = 0; i < old->day_count && !run->rebuild; i++) {
+		char name[STORE_NAME_BYTES];
+		struct stored_file file;
+		if (!day_is_suspect(run, &old->days[i]))
+			continue;
+		store_fact_name(name, old->days[i].day, old->days[i].generation);
+		read_day(run, &old->days[i], &file);
+		int error = file.state == FILE_NEWER ? USAGELOG_ERROR_NEWER : file.error;
+		if (file.state == FILE_MISSING || file.state == FILE_DAMAGED) {
+			findings_add(run->findings, FINDING_DAMAGE,
+				     "%s/%s: is %s; its day is folded anew from the segments", run->directory->path,
+				     name, file.state == FILE_MISSING ? "missing" : "damaged");
+			run->lost_days[run->lost_day_count++] = old->days[i].day;
+		}
+		stored_file_clear(&file);
+		if (error)
+			return fail(run, error, name);
+	}
+	return 0;
+}
+
+/* The id set of a checkpoint. FILE_MISSING with no name: there is none. */
+static void read_ids(const struct run *run, const struct checkpoint *checkpoint, struct stored_file *file,
+		     char name[STORE_NAME_BYTES])
+{
+	*file = (struct stored_file){.state = FILE_MISSING};
+	name[0] = '\0';
+	for (size_t i = 0; i < checkpoint->file_count; i++) {
+		uint64_t generation;
+		struct ul_text text = names_text(run->names, checkpoint->files[i].name);
+		if (checkpoint->files[i].kind != UL_FILE_IDS || text.bytes >= STORE_NAME_BYTES)
+			continue;
+		memcpy(name, text.text, text.bytes);
+		name[text.bytes] = '\0';
+		if (!store_parse_ids_name(name, &generation))
+			continue;
+		store_read(run->directory->fd, name, UL_CONTAINER_IDS, &run->directory->conf.log_id, file);
+		if (file->state == FILE_SOUND && file->container.header->checksum != checkpoint->files[i].checksum)
+			file->state = FILE_DAMAGED;
+		return;
+	}
+}
+
+/* Fold again what was folded, for the days and ids whose files are lost. */
+static int repair_lost(struct run *run)
+{
+	if (!run->lost_day_count && !run->ids_lost)
+		return 0;
+	run->repair = (struct pass){.directory = run->directory,
+				    .segments = &run->segments,
+				    .checkpoint = &run->state.checkpoint,
+				    .names = run->names,
+				    .findings = run->findings,
+				    .again = true};
+	if (!run->ids_lost) {
+		run->repair.only_days = run->lost_days;
+		run->repair.only_day_count = run->lost_day_count;
+	}
+	int error = pass_run(&run->repair);
+	return error ? fail(run, error, "lost fact files cannot be made anew") : 0;
+}
+
+static int check_ids(struct run *run)
+{
+	struct stored_file file;
+	char name[STORE_NAME_BYTES];
+	read_ids(run, &run->state.checkpoint, &file, name);
+	int error = file.state == FILE_NEWER ? USAGELOG_ERROR_NEWER : file.error;
+	run->ids_lost = *name && !run->rebuild && (file.state == FILE_MISSING || file.state == FILE_DAMAGED);
+	if (run->ids_lost)
+		findings_add(run->findings, FINDING_DAMAGE, "%s/%s: is %s; it is made anew from the segments",
+			     run->directory->path, name, file.state == FILE_MISSING ? "missing" : "damaged");
+	if (run->ids_lost && file.state == FILE_DAMAGED)
+		set_aside(run, name);
+	stored_file_clear(&file);
+	return error ? fail(run, error, name) : 0;
+}
+
+/* ---- the fold ------------------------------------------------------------------------------------------------ */
+
+static int fold(struct run *run, const struct checkpoint *from)
+{
+	run->pass = (struct pass){.directory = run->directory,
+				  .segments = &run->segments,
+				  .checkpoint = from,
+				  .names = run->names,
+				  .findings = run->findings,
+				  .sync = true};
+	int error = pass_run(&run->pass);
+	if (error == -EOVERFLOW)
+		return fail(run, error, "a sum is beyond its field; the log holds counts that cannot be");
+	if (error)
+		return fail(run, error, "the calls cannot be folded");
+	pass_report_missing(&run->pass);
+	return 0;
+}
+
+/* Other settings cut other days, so everything is folded anew; which must then be there. */
+static int check_rebuilt(struct run *run)
+{
+	const struct checkpoint *old = &run->state.checkpoint;
+	for (size_t i = 0; i < old->segment_count; i++) {
+		const struct segment_state *segment = &old->segments[i];
+		struct segment_state *now = checkpoint_find_segment(run->next, &segment->record.id);
+		uint64_t before = now ? runs_total(&now->runs) : 0;
+		char id[UL_ID_TEXT_BYTES];
+		if (now && runs_unite(&now->runs, &segment->runs))
+			return fail(run, -ENOMEM, "the calls cannot be folded anew");
+		if (!segment->runs.count || (now && runs_total(&now->runs) == before))
+			continue;
+		ul_id_format(id, &segment->record.id);
+		ul_message_set(run->why,
+			       "%s: the time zone or group_by changed, so all calls must be folded anew, but those of "
+			       "segment %s are not all "
+			       "there any more; nothing was touched; put the setting back (usagelog config), or "
+			       "restore the segment",
+			       run->directory->path, id);
+		return USAGELOG_ERROR_CONTRADICTION;
+	}
+	return 0;
+}
+
+/* Note in the next checkpoint which slots are folded. */
+static int name_slots(struct run *run, struct compact_result *result)
+{
+	for (size_t i = 0; i < run->segments.group_count; i++) {
+		struct group_result *group = &run->pass.results[i];
+		const struct segment_state *known = checkpoint_find_segment(run->next, &run->segments.groups[i].id);
+		result->dropped += group->dropped;
+		if (!group->added.count && (!known || known->record.dropped == group->dropped))
+			continue;
+		struct segment_state *state = checkpoint_get_segment(run->next, &run->segments.groups[i].id);
+		if (!state || runs_unite(&state->runs, &group->added))
+			return fail(run, -ENOMEM, "the checkpoint cannot be made");
+		state->record.size_bytes = group->size_bytes;
+		state->record.attempted = group->attempted;
+		state->record.dropped = group->dropped;
+		state->record.calls += group->calls;
+		result->segments += group->calls != 0;
+		run->changed = true;
+	}
+	return 0;
+}
+
+/* ---- the next generation of files ------------------------------------------------------------------------------ */
+
+/* A lost day, made anew: from the slots if they give the same totals, else from the roll-ups, which have no more than the totals. */
+static int remake_day(struct run *run, int32_t day, struct stored_file *file)
+{
+	struct facts empty, *facts = fold_find_day(&run->repair.fold, day);
+	facts_init(&empty, day);
+	if (!facts)
+		facts = &empty;
+	int agrees = checkpoint_agrees(&run->state.checkpoint, run->names, facts);
+	if (agrees == 0) {
+		char text[CALENDAR_DAY_BYTES];
+		size_t count;
+		const struct ul_rollup *rollups = checkpoint_day_rollups(&run->state.checkpoint, day, &count);
+		calendar_print_day(text, day);
+		findings_add(
+			run->findings, FINDING_LEFT_OUT,
+			"%s: not all slots of this day are there any more: its totals by model, operation and error "
+			"stay, but its "
+			"attributes, quarters of an hour and quantiles are lost; restore the segments from a backup",
+			text);
+		facts = &empty;
+		for (size_t i = 0; i < count; i++)
+			facts_add_row(facts, &rollups[i].row);
+	}
+	int error = agrees < 0 ? agrees : facts->error;
+	if (!error)
+		file->bytes = facts_encode(facts, run->names, &run->directory->conf.log_id, run->generation,
+					   run->next->settings, &file->size_bytes, &error);
+	if (!error && ul_container_open(&file->container, UL_CONTAINER_FACTS, file->bytes, file->size_bytes, NULL) !=
+			      UL_CONTAINER_VALID)
+		error = -EOVERFLOW;
+	facts_clear(&empty);
+	return error;
+}
+
+static bool day_is_lost(const struct run *run, int32_t day)
+{
+	for (size_t i = 0; i < run->lost_day_count; i++)
+		if (run->lost_days[i] == day)
+			return true;
+	return false;
+}
+
+/* Add what the day had before. */
+static int add_old_day(struct run *run, struct facts *facts)
+{
+	const struct ul_day *old = run->rebuild ? NULL : checkpoint_find_day(&run->state.checkpoint, facts->day);
+	struct stored_file file = {0};
+	char name[STORE_NAME_BYTES];
+	int error = 0;
+	if (!old)
+		return 0;
+	store_fact_name(name, old->day, old->generation);
+	if (day_is_lost(run, facts->day)) {
+		set_aside(run, name);
+		error = remake_day(run, facts->day, &file);
+	} else {
+		read_day(run, old, &file);
+		if (file.state != FILE_SOUND)
+			error = file.error ? file.error : -EIO;
+	}
+	if (!error) {
+		facts_add_file(facts, run->names, &file.container);
+		error = facts->error;
+	}
+	stored_file_clear(&file);
+	return error;
+}
+
+static int write_day(struct run *run, struct facts *facts)
+{
+	char name[STORE_NAME_BYTES];
+	size_t size_bytes = 0;
+	int error = checkpoint_add_rollups(run->next, run->names, facts);
+	if (!error)
+		error = add_old_day(run, facts);
+	if (error)
+		return error;
+	void *bytes = facts_encode(facts, run->names, &run->directory->conf.log_id, run->generation,
+				   run->next->settings, &size_bytes, &error);
+	if (!error) {
+		const struct ul_container_header *header = bytes;
+		struct ul_day day = {.day = facts->day,
+				     .generation = run->generation,
+				     .size_bytes = size_bytes,
+				     .checksum = header->checksum,
+				     .calls = facts_calls(facts)};
+		store_fact_name(name, facts->day, run->generation);
+		error = store_write(run->directory->fd, name, bytes, size_bytes);
+		if (!error)
+			error = checkpoint_set_day(run->next, &day);
+	}
+	free(bytes);
+	return error;
+}
+
+static int write_days(struct run *run)
+{
+	struct fold *fold_now = &run->pass.fold;
+	/* A lost day with nothing new is written too. */
+	for (size_t i = 0; i < run->lost_day_count; i++)
+		if (!fold_get_day(fold_now, run->lost_days[i]))
+			return fail(run, -ENOMEM, "fact files cannot be made");
+	for (size_t i = 0; i < fold_now->day_count; i++) {
+		int error = write_day(run, fold_now->days[i]);
+		char name[STORE_NAME_BYTES];
+		store_fact_name(name, fold_now->days[i]->day, run->generation);
+		if (error)
+			return fail(run, error, name);
+		run->changed = true;
+	}
+	return 0;
+}
+
+static int place_ids(struct run *run, const struct ul_id_record *records, size_t count)
+{
+	char name[STORE_NAME_BYTES];
+	size_t size_bytes;
+	void *bytes = ids_encode(records, count, &run->directory->conf.log_id, run->generation, &size_bytes);
+	if (!bytes)
+		return -ENOMEM;
+	store_ids_name(name, run->generation);
+	int error = store_write(run->directory->fd, name, bytes, size_bytes);
+	const struct ul_container_header *header = bytes;
+	struct ul_named_file *files = error ? NULL : os_allocate(1, sizeof(*files));
+	if (files) {
+		*files = (struct ul_named_file){UL_FILE_IDS, names_intern(run->names, name, strlen(name)), size_bytes,
+						header->checksum, 0};
+		free(run->next->files);
+		run->next->files = files;
+		run->next->file_count = 1;
+		run->changed = true;
+	}
+	free(bytes);
+	return error ? error : files && !run->names->error ? 0 : -ENOMEM;
+}
+
+static int apply_ids(struct run *run, const struct ul_id_record *old, size_t old_count)
+{
+	struct fold *again = &run->repair.fold, *now = &run->pass.fold;
+	size_t count = 0, whole_count = 0;
+	struct ul_id_record *base = NULL;
+	if (run->ids_lost) {
+		base = ids_apply(NULL, 0, again->id_changes, again->id_change_count, &count);
+		if (!base)
+			return -ENOMEM;
+		old = base;
+		old_count = count;
+	}
+	struct ul_id_record *whole = ids_apply(old, old_count, now->id_changes, now->id_change_count, &whole_count);
+	int error = whole ? place_ids(run, whole, whole_count) : -ENOMEM;
+	free(whole);
+	free(base);
+	return error;
+}
+
+static int write_ids(struct run *run)
+{
+	struct stored_file file = {0};
+	char name[STORE_NAME_BYTES] = "id set";
+	uint64_t count = 0;
+	const struct ul_id_record *records = NULL;
+	if (!run->pass.fold.id_change_count && !run->ids_lost)
+		return 0;
+	if (!run->rebuild && !run->ids_lost)
+		read_ids(run, &run->state.checkpoint, &file, name);
+	if (file.state == FILE_SOUND && file.bytes)
+		records = ul_container_records(&file.container, UL_SECTION_IDS, &count);
+	int error = apply_ids(run, records, (size_t)count);
+	stored_file_clear(&file);
+	return error ? fail(run, error, "the set of call ids cannot be written") : 0;
+}
+
+/* Fact files that hold more than what was folded anew: their calls are gone from the segments. They are named, and kept out of the way. */
+static int compare_old_fact(void *arg, const char *name)
+{
+	struct run *run = arg;
+	int32_t day;
+	uint64_t generation;
+	struct stored_file file;
+	if (!store_parse_fact_name(name, &day, &generation) || generation >= run->generation)
+		return 0;
+	store_read(run->directory->fd, name, UL_CONTAINER_FACTS, &run->directory->conf.log_id, &file);
+	struct facts had, *has = fold_find_day(&run->pass.fold, day);
+	facts_init(&had, day);
+	uint64_t count;
+	const struct ul_fact_meta *meta =
+		file.state == FILE_SOUND ? ul_container_records(&file.container, UL_SECTION_META, &count) : NULL;
+	/* Under other settings the day was another one. */
+	if (meta && meta->settings == run->next->settings)
+		facts_add_file(&had, run->names, &file.container);
+	int64_t before = facts_calls(&had), now = has ? facts_calls(has) : 0;
+	if (before > now) {
+		findings_add(run->findings, FINDING_LEFT_OUT,
+			     "%s/%s: holds %lld calls, and only %lld of its day are in the segments: the others cannot "
+			     "be had again; restore "
+			     "the segments from a backup and run it again",
+			     run->directory->path, name, (long long)before, (long long)now);
+		set_aside(run, name);
+	}
+	facts_clear(&had);
+	stored_file_clear(&file);
+	return 0;
+}
+
+static int commit(struct run *run)
+{
+	size_t size_bytes;
+	int error;
+	void *bytes = checkpoint_encode(run->next, run->names, &run->directory->conf.log_id, &size_bytes, &error);
+	if (!error) {
+		/* What would not be read again must not be committed. */
+		struct ul_container check;
+		if (ul_container_open(&check, UL_CONTAINER_CHECKPOINT, bytes, size_bytes, NULL) != UL_CONTAINER_VALID)
+			error = -EOVERFLOW;
+	}
+	if (!error)
+		error = store_commit(run->directory->fd, bytes, size_bytes);
+	free(bytes);
+	return error ? fail(run, error, "the checkpoint cannot be written") : 0;
+}
+
+/* ---- left-overs ------------------------------------------------------------------------------------------------ */
+
+struct keepers {
+	struct run *run;
+	struct stored_file files[2]; /* checkpoint, checkpoint.previous */
+};
+
+static bool is_named(const struct ul_container *container, const char *name)
+{
+	uint64_t count, generation, name_generation;
+	int32_t day;
+	bool fact = store_parse_fact_name(name, &day, &name_generation);
+	const struct ul_day *days = ul_container_records(container, UL_SECTION_DAYS, &count);
+	for (uint64_t i = 0; i < count && fact; i++)
+		if (days[i].day == day && days[i].generation == name_generation)
+			return true;
+	const struct ul_named_file *files = ul_container_records(container, UL_SECTION_FILES, &count);
+	for (uint64_t i = 0; i < count && store_parse_ids_name(name, &generation); i++) {
+		struct ul_text text = ul_container_string(container, files[i].name);
+		if (text.bytes == strlen(name) && memcmp(text.text, name, text.bytes) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int remove_leftover(void *arg, const char *name)
+{
+	struct keepers *keepers = arg;
+	int32_t day;
+	uint64_t generation;
+	bool draft = store_is_draft_name(name);
+	bool data = store_parse_fact_name(name, &day, &generation) || store_parse_ids_name(name, &generation);
+	bool both = keepers->files[0].state == FILE_SOUND && keepers->files[1].state == FILE_SOUND;
+	if (!draft && (!data || !both || is_named(&keepers->files[0].container, name) ||
+		       is_named(&keepers->files[1].container, name)))
+		return 0;
+	int error = os_unlink(keepers->run->directory->fd, name);
+	if (error && error != -ENOENT)
+		findings_add(keepers->run->findings, FINDING_RESIDUE, "%s/%s: is left over and cannot be deleted: %s",
+			     keepers->run->directory->path, name, usagelog_strerror(error));
+	return 0;
+}
+
+/* Nothing that is deleted here is named by a checkpoint: a failure harms nothing, and the next run tries again. */
+static void remove_leftovers(struct run *run)
+{
+	static const char *const names[2] = {"checkpoint", "checkpoint.previous"};
+	struct keepers keepers = {.run = run};
+	for (size_t i = 0; i < 2; i++)
+		store_read(run->directory->fd, names[i], UL_CONTAINER_CHECKPOINT, &run->directory->conf.log_id,
+			   &keepers.files[i]);
+	store_list(run->directory->fd, remove_leftover, &keepers);
+	for (size_t i = 0; i < 2; i++)
+		stored_file_clear(&keepers.files[i]);
+}
+
+/* ---- the run --------------------------------------------------------------------------------------------------- */
+
+/* Fold and write the next generation; the commit is the caller's. */
+static int make_next(struct run *run, struct compact_result *result)
+{
+	struct checkpoint none = {0};
+	const struct checkpoint *from = run->rebuild ? &none : &run->state.checkpoint;
+	int error = find_segments(run);
+	if (!error)
+		error = check_ids(run);
+	if (!error)
+		error = fold(run, from);
+	if (!error)
+		error = find_lost_days(run);
+	if (!error)
+		error = repair_lost(run);
+	if (!error)
+		error = name_slots(run, result);
+	if (!error && run->rebuild && run->state.settings_changed)
+		error = check_rebuilt(run);
+	if (!error)
+		error = write_days(run);
+	if (!error)
+		error = write_ids(run);
+	if (!error && fold_update_last_calls(&run->pass.fold, run->next))
+		error = fail(run, -ENOMEM, "the last calls cannot be gathered");
+	if (!error && run->rebuild && !run->state.settings_changed) {
+		error = store_list(run->directory->fd, compare_old_fact, run);
+		if (error)
+			error = fail(run, error, "the fact files that are there cannot be listed");
+	}
+	return error;
+}
+
+/* The next checkpoint begins as a copy of what is gone on from. */
+static int begin_next(struct run *run)
+{
+	struct checkpoint *next = run->next;
+	const struct checkpoint *old = &run->state.checkpoint;
+	size_t size_bytes;
+	struct ul_container file;
+	int error = 0;
+	if (!run->rebuild && old->generation) {
+		void *bytes = checkpoint_encode(old, run->names, &run->directory->conf.log_id, &size_bytes, &error);
+		if (!error &&
+		    ul_container_open(&file, UL_CONTAINER_CHECKPOINT, bytes, size_bytes, NULL) != UL_CONTAINER_VALID)
+			error = -EOVERFLOW;
+		if (!error)
+			error = checkpoint_load(next, run->names, &file);
+		free(bytes);
+	}
+	run->generation = run->state.generation_max + 1;
+	if (error)
+		return fail(run, error, "the checkpoint cannot be taken up");
+	next->settings = ul_conf_settings(&run->directory->conf);
+	return 0;
+}
+
+static void finish(struct run *run, struct compact_result *result)
+{
+	const struct fold *done = &run->pass.fold;
+	result->calls = done->calls + done->balances;
+	result->counts = done->counts;
+	result->segments_present = run->segments.group_count;
+}
+
+static int run_once(struct run *run, struct compact_result *result)
+{
+	int error = recovery_load(&run->state, run->names, run->directory, run->findings, run->why);
+	if (error)
+		return error;
+	run->rebuild = run->state.decision == RECOVERY_REBUILD || run->state.settings_changed;
+	/* A rebuild makes a generation of its own even if there is nothing to fold. */
+	run->changed = run->rebuild || run->state.decision == RECOVERY_PREVIOUS;
+	error = begin_next(run);
+	if (error)
+		return error;
+	set_checkpoints_aside(run);
+	error = make_next(run, result);
+	if (error)
+		return error;
+	finish(run, result);
+	struct fold *done = &run->pass.fold;
+	if (done->any_call &&
+	    (!checkpoint_calls(&run->state.checkpoint) || run->rebuild || done->newest_ns > run->next->newest_ns))
+		run->next->newest_ns = done->newest_ns;
+	if (run->changed) {
+		run->next->generation = run->generation;
+		error = commit(run);
+	}
+	if (!error) {
+		result->committed = run->changed;
+		remove_leftovers(run);
+	}
+	return error;
+}
+
+int compact_run(const struct ul_directory *directory, struct checkpoint *checkpoint, struct names *names,
+		struct compact_result *result, struct findings *findings, struct ul_message *why)
+{
+	struct run run = {.directory = directory, .names = names, .findings = findings, .why = why, .next = checkpoint};
+	*result = (struct compact_result){0};
+	int error = run_once(&run, result);
+	if (run.pass.directory)
+		pass_clear(&run.pass);
+	if (run.repair.directory)
+		pass_clear(&run.repair);
+	checkpoint_clear(&run.state.checkpoint);
+	segments_clear(&run.segments);
+	free(run.lost_days);
+	return error;
+}

@@ -1,0 +1,27 @@
+/*
+ * A run of the compactor: lock, recover, fold, commit, clean up. All that is written to a log's directory, but for the summary, is
+ * written here, in the order of FORMAT.md 8.
+ */
+#ifndef USAGELOG_COMPACT_H
+#define USAGELOG_COMPACT_H
+
+#include "pass.h"
+#include "recovery.h"
+
+struct compact_result {
+	uint64_t calls;    /* folded in this run: calls, reversals, opening balances */
+	uint64_t segments; /* that they came from */
+	struct slot_counts counts;
+	uint64_t segments_present;
+	uint64_t dropped; /* by all writers, at least */
+	bool committed;
+};
+
+/*
+ * Fold all that is not folded yet. `checkpoint` (empty) is filled with what is committed then, `names` are its names. The caller holds the
+ * lock. 0, or a negative code and `why`; then the old checkpoint stands.
+ */
+int compact_run(const struct ul_directory *directory, struct checkpoint *checkpoint, struct names *names,
+		struct compact_result *result, struct findings *findings, struct ul_message *why);
+
+#endif

@@ -1,0 +1,263 @@
+/* Fields to calls. One table says what each field is; the rules that join fields (cached tokens, reasoning, errors)
+ * stand at the end. */
+#include "draft.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "context.h"
+#include "decimal.h"
+
+const char *const field_names[FIELD_COUNT] = {
+	[FIELD_TIME] = "time",
+	[FIELD_PROVIDER] = "provider",
+	[FIELD_MODEL] = "model",
+	[FIELD_OPERATION] = "operation",
+	[FIELD_INPUT_TOKENS] = "input_tokens",
+	[FIELD_CACHE_READ_TOKENS] = "cache_read_tokens",
+	[FIELD_CACHE_WRITE_5M_TOKENS] = "cache_write_5m_tokens",
+	[FIELD_CACHE_WRITE_1H_TOKENS] = "cache_write_1h_tokens",
+	[FIELD_OUTPUT_TOKENS] = "output_tokens",
+	[FIELD_REASONING_TOKENS] = "reasoning_tokens",
+	[FIELD_COST_USD] = "cost_usd",
+	[FIELD_LATENCY_MS] = "latency_ms",
+	[FIELD_TTFT_MS] = "ttft_ms",
+	[FIELD_ERROR_TYPE] = "error_type",
+	[FIELD_SERVICE_TIER] = "service_tier",
+	[FIELD_SESSION_ID] = "session_id",
+	[FIELD_CALL_ID] = "call_id",
+	[FIELD_METADATA] = "metadata",
+	[FIELD_IS_ERROR] = "is_error",
+	[FIELD_KIND] = "kind",
+};
+
+/* The API's limit of a latency, 4,294,967,295 ms, in us. */
+#define LATENCY_US_MAX ((uint64_t)UINT32_MAX * 1000)
+
+/* The reason follows the field's text, cut to what is worth seeing. */
+static bool refuse(struct refusal *why, enum call_field field, struct field_value value, const char *reason)
+{
+	enum { SHOWN_BYTES = 40 };
+	int shown = value.bytes > SHOWN_BYTES ? SHOWN_BYTES : (int)value.bytes;
+	why->field = field;
+	if (value.bytes)
+		snprintf(why->reason, sizeof(why->reason), "\"%.*s%s\" %s", shown, value.text,
+			 value.bytes > SHOWN_BYTES ? "..." : "", reason);
+	else
+		snprintf(why->reason, sizeof(why->reason), "%s", reason);
+	return false;
+}
+
+static struct field_value trimmed(struct field_value value)
+{
+	while (value.bytes && (*value.text == ' ' || *value.text == '\t'))
+		value.text++, value.bytes--;
+	while (value.bytes && (value.text[value.bytes - 1] == ' ' || value.text[value.bytes - 1] == '\t'))
+		value.bytes--;
+	return value;
+}
+
+static bool take_count(const struct field_value values[FIELD_COUNT], enum call_field field, uint64_t *out,
+		       struct refusal *why)
+{
+	struct field_value value = trimmed(values[field]);
+	*out = 0;
+	if (!value.bytes)
+		return true;
+	enum decimal_error error = decimal_parse_count(value.text, value.bytes, UINT32_MAX, out);
+	if (error == DECIMAL_RANGE)
+		return refuse(why, field, value, "is above 4,294,967,295");
+	return !error || refuse(why, field, value, decimal_strerror(error));
+}
+
+static bool take_ms(const struct field_value values[FIELD_COUNT], enum call_field field, uint64_t us_max, uint64_t *us,
+		    struct refusal *why)
+{
+	struct field_value value = trimmed(values[field]);
+	*us = 0;
+	if (!value.bytes)
+		return true;
+	enum decimal_error error = decimal_parse_positive(value.text, value.bytes, 3, us_max, us);
+	if (error == DECIMAL_RANGE)
+		return refuse(why, field, value,
+			      us_max == LATENCY_US_MAX ? "is above 4,294,967,295 ms" : "is above 4,294,967.295 ms");
+	return !error || refuse(why, field, value, decimal_strerror(error));
+}
+
+static bool take_cost(const struct field_value values[FIELD_COUNT], struct usagelog_call *call, struct refusal *why)
+{
+	struct field_value value = trimmed(values[FIELD_COST_USD]);
+	if (!value.bytes)
+		return true;
+	enum decimal_error error = decimal_parse(value.text, value.bytes, 12, &call->cost_pico_usd);
+	if (error == DECIMAL_RANGE)
+		return refuse(why, FIELD_COST_USD, value, "is above 9,223,372 US dollars");
+	if (error)
+		return refuse(why, FIELD_COST_USD, value, decimal_strerror(error));
+	call->flags |= USAGELOG_COST;
+	return true;
+}
+
+static bool take_time(struct draft_rules *rules, const struct field_value values[FIELD_COUNT],
+		      struct usagelog_call *call, struct refusal *why)
+{
+	struct field_value value = trimmed(values[FIELD_TIME]);
+	if (!value.bytes)
+		return true;
+	enum timetext_error error = timetext_parse(&rules->zone, value.text, value.bytes, &call->time_ns);
+	if (error)
+		return refuse(why, FIELD_TIME, value, timetext_strerror(error));
+	/* 0 stands for "now" in a call, and for a missing time in most sources. */
+	return call->time_ns || refuse(why, FIELD_TIME, value, "is the beginning of 1970, where no call was made");
+}
+
+/* Copy a name to `out`, terminated; `*name` is NULL if it is not given. */
+static bool take_name(const struct field_value values[FIELD_COUNT], enum call_field field,
+		      char out[UL_NAME_BYTES_MAX + 1], const char **name, struct refusal *why)
+{
+	struct field_value value = values[field];
+	*name = NULL;
+	if (!value.bytes)
+		return true;
+	if (value.bytes > UL_NAME_BYTES_MAX)
+		return refuse(why, field, value, "is longer than 1,024 bytes");
+	if (!ul_name_is_valid(value.text, value.bytes))
+		return refuse(why, field, value, "has control characters or is not UTF-8");
+	memcpy(out, value.text, value.bytes);
+	out[value.bytes] = '\0';
+	*name = out;
+	return true;
+}
+
+/* With metadata, the library's own check is made beforehand: so a file can be refused before a call of it is
+ * recorded. The other attributes cannot be wrong together: they are names, and four of them fit. */
+static bool check_context(const struct draft *draft, struct refusal *why)
+{
+	const struct usagelog_attributes *given = &draft->names.attributes;
+	struct ul_attributes attributes = {given->operation, given->error_type, given->service_tier, given->session_id,
+					   given->metadata};
+	char text[UL_CONTEXT_BYTES_MAX];
+	size_t bytes;
+	switch (ul_context_build(&attributes, text, &bytes)) {
+	case UL_CONTEXT_OK:
+		return true;
+	case UL_CONTEXT_TOO_LONG:
+		return refuse(why, FIELD_METADATA, (struct field_value){0},
+			      "is longer than 16,384 bytes, with the other attributes");
+	default:
+		return refuse(why, FIELD_METADATA, (struct field_value){0},
+			      "is not a JSON object, is nested deeper than 32 levels, or has a key twice");
+	}
+}
+
+static bool take_metadata(const struct field_value values[FIELD_COUNT], struct draft *draft, struct refusal *why)
+{
+	struct field_value value = values[FIELD_METADATA];
+	draft->names.attributes.metadata = NULL;
+	if (!value.bytes)
+		return true;
+	if (value.bytes > UL_CONTEXT_BYTES_MAX)
+		return refuse(why, FIELD_METADATA, (struct field_value){0}, "is longer than 16,384 bytes");
+	if (memchr(value.text, '\0', value.bytes))
+		return refuse(why, FIELD_METADATA, (struct field_value){0}, "is not a JSON object");
+	memcpy(draft->metadata, value.text, value.bytes);
+	draft->metadata[value.bytes] = '\0';
+	draft->names.attributes.metadata = draft->metadata;
+	return check_context(draft, why);
+}
+
+static bool take_error(const struct field_value values[FIELD_COUNT], struct draft *draft, struct refusal *why)
+{
+	static const struct {
+		const char *text;
+		bool value;
+	} words[] = {{"false", false}, {"0", false}, {"true", true}, {"1", true}};
+	struct field_value value = trimmed(values[FIELD_IS_ERROR]);
+	if (!take_name(values, FIELD_ERROR_TYPE, draft->error_type, &draft->names.attributes.error_type, why))
+		return false;
+	if (!value.bytes)
+		return true;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		if (strlen(words[i].text) != value.bytes || strncasecmp(words[i].text, value.text, value.bytes) != 0)
+			continue;
+		if (words[i].value && !draft->names.attributes.error_type)
+			draft->names.attributes.error_type = "error";
+		return true;
+	}
+	return refuse(why, FIELD_IS_ERROR, value, "is neither true nor false");
+}
+
+static bool take_names(const struct field_value values[FIELD_COUNT], struct draft *draft, struct refusal *why)
+{
+	struct usagelog_names *names = &draft->names;
+	if (!take_name(values, FIELD_PROVIDER, draft->provider, &names->provider, why) ||
+	    !take_name(values, FIELD_MODEL, draft->model, &names->model, why))
+		return false;
+	if (!names->provider)
+		return refuse(why, FIELD_PROVIDER, (struct field_value){0}, "is missing");
+	if (!names->model)
+		return refuse(why, FIELD_MODEL, (struct field_value){0}, "is missing");
+	return take_name(values, FIELD_OPERATION, draft->operation, &names->attributes.operation, why) &&
+	       take_name(values, FIELD_SERVICE_TIER, draft->service_tier, &names->attributes.service_tier, why) &&
+	       take_name(values, FIELD_SESSION_ID, draft->session_id, &names->attributes.session_id, why) &&
+	       take_error(values, draft, why) && take_metadata(values, draft, why);
+}
+
+static bool take_counts(const struct draft_rules *rules, const struct field_value values[FIELD_COUNT],
+			struct usagelog_call *call, struct refusal *why)
+{
+	uint64_t counts[FIELD_COUNT];
+	for (enum call_field field = FIELD_INPUT_TOKENS; field <= FIELD_REASONING_TOKENS; field++)
+		if (!take_count(values, field, &counts[field], why))
+			return false;
+	uint64_t cached = counts[FIELD_CACHE_READ_TOKENS] + counts[FIELD_CACHE_WRITE_5M_TOKENS] +
+			  counts[FIELD_CACHE_WRITE_1H_TOKENS];
+	if (rules->input_includes_cache) {
+		if (cached > counts[FIELD_INPUT_TOKENS])
+			return refuse(why, FIELD_INPUT_TOKENS, values[FIELD_INPUT_TOKENS],
+				      "is less than the cached tokens that it is said to include");
+		counts[FIELD_INPUT_TOKENS] -= cached;
+	}
+	if (counts[FIELD_REASONING_TOKENS] > counts[FIELD_OUTPUT_TOKENS])
+		return refuse(why, FIELD_REASONING_TOKENS, values[FIELD_REASONING_TOKENS],
+			      "is above output_tokens, of which it is a part");
+	call->input_tokens = (uint32_t)counts[FIELD_INPUT_TOKENS];
+	call->cache_read_tokens = (uint32_t)counts[FIELD_CACHE_READ_TOKENS];
+	call->cache_write_5m_tokens = (uint32_t)counts[FIELD_CACHE_WRITE_5M_TOKENS];
+	call->cache_write_1h_tokens = (uint32_t)counts[FIELD_CACHE_WRITE_1H_TOKENS];
+	call->output_tokens = (uint32_t)counts[FIELD_OUTPUT_TOKENS];
+	call->reasoning_tokens = (uint32_t)counts[FIELD_REASONING_TOKENS];
+	return true;
+}
+
+/* Reversals and opening balances are lines of a dump too; taken as calls they would count what they take back. */
+static bool check_kind(struct field_value kind, struct refusal *why)
+{
+	static const char *const others[] = {"reversal", "balance"};
+	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+		if (kind.bytes == strlen(others[i]) && !memcmp(kind.text, others[i], kind.bytes))
+			return refuse(why, FIELD_KIND, kind, "is no call, and only calls can be imported");
+	return true;
+}
+
+bool draft_make(struct draft *draft, struct draft_rules *rules, const struct field_value values[FIELD_COUNT],
+		struct refusal *why)
+{
+	struct usagelog_call *call = &draft->call;
+	struct field_value id = values[FIELD_CALL_ID];
+	uint64_t ttft_us;
+	*call = (struct usagelog_call){0};
+	if (!check_kind(values[FIELD_KIND], why) || !take_time(rules, values, call, why) ||
+	    !take_names(values, draft, why) || !take_counts(rules, values, call, why) ||
+	    !take_cost(values, call, why) ||
+	    !take_ms(values, FIELD_LATENCY_MS, LATENCY_US_MAX, &call->latency_us, why) ||
+	    !take_ms(values, FIELD_TTFT_MS, UINT32_MAX, &ttft_us, why))
+		return false;
+	call->ttft_us = (uint32_t)ttft_us;
+	if (id.bytes) {
+		usagelog_call_id(id.text, id.bytes, draft->id);
+		call->call_id = draft->id;
+	}
+	return true;
+}

@@ -1,0 +1,75 @@
+/*
+ * A call in the making: from the text of its fields, wherever that comes from (options, columns, members), to what
+ * the library takes; or to the field that is wrong and why. `record` and `import` refuse the same things because both
+ * come through here.
+ */
+#ifndef USAGELOG_DRAFT_H
+#define USAGELOG_DRAFT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "format.h"
+#include "timetext.h"
+#include "usagelog.h"
+
+enum call_field {
+	FIELD_TIME,
+	FIELD_PROVIDER,
+	FIELD_MODEL,
+	FIELD_OPERATION,
+	FIELD_INPUT_TOKENS,
+	FIELD_CACHE_READ_TOKENS,
+	FIELD_CACHE_WRITE_5M_TOKENS,
+	FIELD_CACHE_WRITE_1H_TOKENS,
+	FIELD_OUTPUT_TOKENS,
+	FIELD_REASONING_TOKENS,
+	FIELD_COST_USD,
+	FIELD_LATENCY_MS,
+	FIELD_TTFT_MS,
+	FIELD_ERROR_TYPE,
+	FIELD_SERVICE_TIER,
+	FIELD_SESSION_ID,
+	FIELD_CALL_ID,
+	FIELD_METADATA,
+	FIELD_IS_ERROR,
+	FIELD_KIND, /* what dump writes of that which is no call: refused */
+	FIELD_COUNT
+};
+
+/* The one name of each field, everywhere. */
+extern const char *const field_names[FIELD_COUNT];
+
+/* A field's text, not terminated; no bytes: not given. */
+struct field_value {
+	const char *text;
+	size_t bytes;
+};
+
+struct draft {
+	struct usagelog_call call;   /* its call_id points to `id`, or is NULL */
+	struct usagelog_names names; /* point into the texts below */
+	uint8_t id[16];
+	char provider[UL_NAME_BYTES_MAX + 1], model[UL_NAME_BYTES_MAX + 1], operation[UL_NAME_BYTES_MAX + 1],
+		error_type[UL_NAME_BYTES_MAX + 1], service_tier[UL_NAME_BYTES_MAX + 1],
+		session_id[UL_NAME_BYTES_MAX + 1];
+	char metadata[UL_CONTEXT_BYTES_MAX + 1];
+};
+
+/* Why a call is refused: the field, and the sentence that begins with its name. */
+struct refusal {
+	enum call_field field;
+	char reason[192];
+};
+
+struct draft_rules {
+	struct timetext_zone zone;
+	bool input_includes_cache; /* subtract the cached tokens from the input */
+};
+
+/* Make a call of these fields. False: `why` is set, and the draft is good for nothing. A call without a time is
+ * "now"; who wants one asks before. */
+bool draft_make(struct draft *draft, struct draft_rules *rules, const struct field_value values[FIELD_COUNT],
+		struct refusal *why);
+
+#endif

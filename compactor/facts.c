@@ -1,0 +1,510 @@
+/* The aggregates of one day. */
+#include "facts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "money.h"
+#include "os.h"
+
+void facts_init(struct facts *facts, int32_t day)
+{
+	*facts = (struct facts){.day = day};
+	table_init(&facts->rows, sizeof(struct ul_row));
+	table_init(&facts->quarters, sizeof(struct ul_quarter));
+	table_init(&facts->histograms, sizeof(struct histogram));
+	static_assert(offsetof(struct ul_row, calls) == TABLE_KEY_BYTES, "a row's key");
+	static_assert(offsetof(struct ul_quarter, calls) == TABLE_KEY_BYTES, "a quarter's key");
+	static_assert(offsetof(struct histogram, counts) == TABLE_KEY_BYTES, "a histogram's key");
+}
+
+void facts_clear(struct facts *facts)
+{
+	for (uint32_t i = 0; i < facts->histograms.count; i++)
+		free(((struct histogram *)table_record(&facts->histograms, i))->counts);
+	table_clear(&facts->rows);
+	table_clear(&facts->quarters);
+	table_clear(&facts->histograms);
+}
+
+/* ---- sums -------------------------------------------------------------------------------------------------- */
+
+static inline void add(struct facts *facts, int64_t *sum, int64_t value)
+{
+	if (__builtin_expect(__builtin_add_overflow(*sum, value, sum), 0))
+		facts->error = -EOVERFLOW;
+}
+
+static inline void add_money(struct facts *facts, struct ul_i128 *sum, money_t value)
+{
+	money_t total;
+	if (__builtin_expect(__builtin_add_overflow(money_of(*sum), value, &total), 0))
+		facts->error = -EOVERFLOW;
+	else
+		*sum = money_stored(total);
+}
+
+static inline void *get(struct facts *facts, struct table *table, const void *key)
+{
+	void *record = table_get(table, key);
+	if (!record)
+		facts->error = -ENOMEM;
+	return record;
+}
+
+enum { BUCKETS_STEP = 64 };
+
+/* Make a histogram reach a bucket. Its window grows in steps, so that a day of calls makes it grow a few times only. */
+static bool reach_bucket(struct histogram *histogram, uint32_t bucket)
+{
+	uint32_t first = bucket / BUCKETS_STEP * BUCKETS_STEP, end = first + BUCKETS_STEP;
+	if (histogram->count && histogram->first < first)
+		first = histogram->first;
+	if (histogram->count && histogram->first + histogram->count > end)
+		end = histogram->first + histogram->count;
+	int64_t *counts = os_allocate(end - first, sizeof(*counts));
+	if (!counts)
+		return false;
+	if (histogram->count)
+		memcpy(counts + (histogram->first - first), histogram->counts, histogram->count * sizeof(*counts));
+	free(histogram->counts);
+	*histogram = (struct histogram){histogram->provider, histogram->model, histogram->operation,
+					histogram->measure,  counts,           first,
+					end - first};
+	return true;
+}
+
+static void add_bucket(struct facts *facts, const uint32_t key[4], uint32_t bucket, int64_t count)
+{
+	assert(bucket <= UL_BUCKET_MAX);
+	struct histogram *histogram = get(facts, &facts->histograms, key);
+	if (!histogram)
+		return;
+	if (bucket - histogram->first >= histogram->count && !reach_bucket(histogram, bucket)) {
+		facts->error = -ENOMEM;
+		return;
+	}
+	add(facts, &histogram->counts[bucket - histogram->first], count);
+}
+
+/* ---- calls ------------------------------------------------------------------------------------------------- */
+
+uint8_t prompt_band(uint64_t prompt_tokens)
+{
+	static const uint32_t bands[] = {128000, 200000, 256000, 272000, 512000};
+	uint8_t band = 0;
+	while (band < sizeof(bands) / sizeof(bands[0]) && prompt_tokens > bands[band])
+		band++;
+	return band;
+}
+
+static int32_t quarter_of(int64_t time_ns)
+{
+	return (int32_t)(time_ns / UL_QUARTER_NS - (time_ns % UL_QUARTER_NS < 0));
+}
+
+static inline void add_tokens(struct facts *facts, int64_t tokens[UL_TOKEN_KINDS], const struct ul_call_body *call,
+			      int64_t sign)
+{
+	static_assert(offsetof(struct ul_call_body, reasoning_tokens) ==
+			      offsetof(struct ul_call_body, input_tokens) + UL_REASONING * sizeof(uint32_t),
+		      "the counts stand in the order of enum ul_token_kind");
+	const uint32_t *counts = &call->input_tokens;
+	for (size_t i = 0; i < UL_TOKEN_KINDS; i++)
+		add(facts, &tokens[i], sign * counts[i]);
+}
+
+static void add_latency(struct facts *facts, struct ul_row *row, const struct call_names *names,
+			const struct ul_slot *slot, int64_t sign)
+{
+	const struct ul_call_body *call = &slot->body.call;
+	uint32_t key[4] = {names->provider, names->model, names->operation, UL_MEASURE_LATENCY};
+	if (!(slot->word & UL_LATENCY_UNKNOWN)) {
+		int64_t latency_us = call->latency * (slot->word & UL_LATENCY_MS ? INT64_C(1000) : INT64_C(1));
+		add(facts, &row->latency_calls, sign);
+		add(facts, &row->latency_sum_us, sign * latency_us);
+		add_bucket(facts, key, ul_bucket_of((uint64_t)latency_us), sign);
+	}
+	if (call->ttft_us) {
+		key[3] = UL_MEASURE_TTFT;
+		add(facts, &row->ttft_calls, sign);
+		add(facts, &row->ttft_sum_us, sign * call->ttft_us);
+		add_bucket(facts, key, ul_bucket_of(call->ttft_us), sign);
+	}
+}
+
+void facts_add_call(struct facts *facts, const struct call_names *names, const struct ul_slot *slot)
+{
+	const struct ul_call_body *call = &slot->body.call;
+	bool unpriced = slot->word & UL_UNPRICED;
+	int64_t sign = ul_slot_kind(slot) == UL_KIND_REVERSAL ? -1 : 1;
+	uint64_t prompt = (uint64_t)call->input_tokens + call->cache_read_tokens + call->cache_write_5m_tokens +
+			  call->cache_write_1h_tokens;
+	struct ul_row row_key = {.provider = names->provider,
+				 .model = names->model,
+				 .dimensions = names->dimensions,
+				 .price_class = unpriced ? UL_PRICE_NONE : UL_PRICE_GIVEN,
+				 .prompt_band = prompt_band(prompt)};
+	struct ul_quarter quarter_key = {
+		.quarter = quarter_of(call->time_ns), .provider = names->provider, .model = names->model};
+	struct ul_row *row = get(facts, &facts->rows, &row_key);
+	struct ul_quarter *quarter = get(facts, &facts->quarters, &quarter_key);
+	if (!row || !quarter)
+		return;
+	add(facts, &row->calls, sign);
+	add_tokens(facts, row->tokens, call, sign);
+	add_money(facts, &row->cost_pico_usd, (money_t)sign * call->cost_pico_usd);
+	add_latency(facts, row, names, slot, sign);
+	add(facts, &quarter->calls, sign);
+	add(facts, &quarter->errors, names->error ? sign : 0);
+	add_tokens(facts, quarter->tokens, call, sign);
+	add(facts, &quarter->unpriced_calls, unpriced ? sign : 0);
+	add_money(facts, &quarter->cost_pico_usd, (money_t)sign * call->cost_pico_usd);
+}
+
+void facts_add_balance(struct facts *facts, const struct call_names *names, const struct ul_slot *slot)
+{
+	const struct ul_balance_body *balance = &slot->body.balance;
+	bool unpriced = slot->word & UL_UNPRICED;
+	int64_t calls = (int64_t)balance->calls, tokens = (int64_t)balance->tokens;
+	struct ul_row row_key = {.provider = names->provider,
+				 .model = names->model,
+				 .dimensions = names->dimensions,
+				 .price_class = unpriced ? UL_PRICE_NONE : UL_PRICE_GIVEN,
+				 .scope = (uint16_t)balance->scope};
+	struct ul_row *row = get(facts, &facts->rows, &row_key);
+	if (!row)
+		return;
+	add(facts, &row->calls, calls);
+	add(facts, &row->balance_tokens, tokens);
+	add_money(facts, &row->cost_pico_usd, balance->cost_pico_usd);
+	if (!(balance->scope & 1))
+		return;
+	struct ul_quarter quarter_key = {
+		.quarter = quarter_of(balance->time_ns), .provider = names->provider, .model = names->model};
+	struct ul_quarter *quarter = get(facts, &facts->quarters, &quarter_key);
+	if (!quarter)
+		return;
+	add(facts, &quarter->calls, calls);
+	add(facts, &quarter->errors, names->error ? calls : 0);
+	add(facts, &quarter->balance_tokens, tokens);
+	add(facts, &quarter->unpriced_calls, unpriced ? calls : 0);
+	add_money(facts, &quarter->cost_pico_usd, balance->cost_pico_usd);
+}
+
+/* ---- whole files ------------------------------------------------------------------------------------------- */
+
+bool row_add(struct ul_row *row, const struct ul_row *more)
+{
+	money_t cost;
+	bool overflow = __builtin_add_overflow(money_of(row->cost_pico_usd), money_of(more->cost_pico_usd), &cost);
+	overflow |= __builtin_add_overflow(row->calls, more->calls, &row->calls);
+	for (size_t i = 0; i < UL_TOKEN_KINDS; i++)
+		overflow |= __builtin_add_overflow(row->tokens[i], more->tokens[i], &row->tokens[i]);
+	overflow |= __builtin_add_overflow(row->balance_tokens, more->balance_tokens, &row->balance_tokens);
+	overflow |= __builtin_add_overflow(row->latency_calls, more->latency_calls, &row->latency_calls);
+	overflow |= __builtin_add_overflow(row->latency_sum_us, more->latency_sum_us, &row->latency_sum_us);
+	overflow |= __builtin_add_overflow(row->ttft_calls, more->ttft_calls, &row->ttft_calls);
+	overflow |= __builtin_add_overflow(row->ttft_sum_us, more->ttft_sum_us, &row->ttft_sum_us);
+	row->cost_pico_usd = money_stored(cost);
+	return !overflow;
+}
+
+void facts_add_row(struct facts *facts, const struct ul_row *row)
+{
+	struct ul_row *sum = get(facts, &facts->rows, row);
+	if (sum && !row_add(sum, row))
+		facts->error = -EOVERFLOW;
+}
+
+static void add_quarter(struct facts *facts, const struct ul_quarter *more)
+{
+	struct ul_quarter *quarter = get(facts, &facts->quarters, more);
+	if (!quarter)
+		return;
+	add(facts, &quarter->calls, more->calls);
+	add(facts, &quarter->errors, more->errors);
+	for (size_t i = 0; i < UL_TOKEN_KINDS; i++)
+		add(facts, &quarter->tokens[i], more->tokens[i]);
+	add(facts, &quarter->balance_tokens, more->balance_tokens);
+	add(facts, &quarter->unpriced_calls, more->unpriced_calls);
+	add_money(facts, &quarter->cost_pico_usd, money_of(more->cost_pico_usd));
+}
+
+static void add_file_records(struct facts *facts, const uint32_t *name_of, const struct ul_container *file)
+{
+	uint64_t count;
+	const struct ul_row *rows = ul_container_records(file, UL_SECTION_ROWS, &count);
+	for (uint64_t i = 0; i < count; i++) {
+		struct ul_row row = rows[i];
+		row.provider = name_of[row.provider];
+		row.model = name_of[row.model];
+		row.dimensions = name_of[row.dimensions];
+		facts_add_row(facts, &row);
+	}
+	const struct ul_quarter *quarters = ul_container_records(file, UL_SECTION_QUARTERS, &count);
+	for (uint64_t i = 0; i < count; i++) {
+		struct ul_quarter quarter = quarters[i];
+		quarter.provider = name_of[quarter.provider];
+		quarter.model = name_of[quarter.model];
+		add_quarter(facts, &quarter);
+	}
+	uint64_t bucket_count;
+	const struct ul_bucket *buckets = ul_container_records(file, UL_SECTION_BUCKETS, &bucket_count);
+	const struct ul_histogram *histograms = ul_container_records(file, UL_SECTION_HISTOGRAMS, &count);
+	for (uint64_t i = 0; i < count; i++) {
+		const struct ul_histogram *from = &histograms[i];
+		uint32_t key[4] = {name_of[from->provider], name_of[from->model], name_of[from->operation],
+				   from->measure};
+		for (uint32_t j = 0; j < from->bucket_count; j++) {
+			const struct ul_bucket *bucket = &buckets[from->first_bucket + j];
+			add_bucket(facts, key, bucket->bucket, bucket->count);
+		}
+	}
+}
+
+void facts_add_file(struct facts *facts, struct names *names, const struct ul_container *file)
+{
+	uint64_t count;
+	ul_container_records(file, UL_SECTION_STRINGS, &count);
+	uint32_t *name_of = os_allocate((size_t)count + 1, sizeof(*name_of));
+	if (!name_of) {
+		facts->error = -ENOMEM;
+		return;
+	}
+	for (uint32_t i = 0; i < count; i++) {
+		struct ul_text text = ul_container_string(file, i);
+		name_of[i] = names_intern(names, text.text, text.bytes);
+	}
+	if (names->error)
+		facts->error = names->error;
+	else
+		add_file_records(facts, name_of, file);
+	free(name_of);
+}
+
+int64_t facts_calls(const struct facts *facts)
+{
+	int64_t calls = 0;
+	for (uint32_t i = 0; i < facts->rows.count; i++) {
+		const struct ul_row *row = table_record(&facts->rows, i);
+		if (row->scope == 0 || row->scope & 1)
+			calls = (int64_t)((uint64_t)calls + (uint64_t)row->calls);
+	}
+	return calls;
+}
+
+/* ---- the file ---------------------------------------------------------------------------------------------- */
+
+static bool all_zero(const void *bytes, size_t count)
+{
+	const uint8_t *byte = bytes;
+	for (size_t i = 0; i < count; i++)
+		if (byte[i])
+			return false;
+	return true;
+}
+
+bool row_is_zero(const struct ul_row *row)
+{
+	return all_zero(&row->calls, sizeof(*row) - offsetof(struct ul_row, calls));
+}
+
+static bool quarter_is_zero(const struct ul_quarter *quarter)
+{
+	return all_zero(&quarter->calls, sizeof(*quarter) - offsetof(struct ul_quarter, calls));
+}
+
+static int compare(uint64_t left, uint64_t right)
+{
+	return (left > right) - (left < right);
+}
+
+int row_compare(const struct ul_row *left, const struct ul_row *right)
+{
+	int order = compare(left->provider, right->provider);
+	if (!order)
+		order = compare(left->model, right->model);
+	if (!order)
+		order = compare(left->dimensions, right->dimensions);
+	if (!order)
+		order = compare(left->price_class, right->price_class);
+	if (!order)
+		order = compare(left->prompt_band, right->prompt_band);
+	return order ? order : compare(left->scope, right->scope);
+}
+
+static int compare_rows(const void *left, const void *right)
+{
+	return row_compare(left, right);
+}
+
+static int compare_quarters(const void *left, const void *right)
+{
+	const struct ul_quarter *a = left, *b = right;
+	int order = (a->quarter > b->quarter) - (a->quarter < b->quarter);
+	if (!order)
+		order = compare(a->provider, b->provider);
+	return order ? order : compare(a->model, b->model);
+}
+
+static int compare_histograms(const void *left, const void *right)
+{
+	const struct histogram *a = left, *b = right;
+	int order = compare(a->provider, b->provider);
+	if (!order)
+		order = compare(a->model, b->model);
+	if (!order)
+		order = compare(a->operation, b->operation);
+	return order ? order : compare(a->measure, b->measure);
+}
+
+/* What a file holds, on its way there. */
+struct draft {
+	struct name_sections names;
+	uint8_t *used;
+	struct ul_row *rows;
+	struct ul_quarter *quarters;
+	struct histogram *sorted; /* counts still those of the facts */
+	struct ul_histogram *histograms;
+	struct ul_bucket *buckets;
+	uint64_t row_count, quarter_count, histogram_count, bucket_count;
+};
+
+static void draft_clear(struct draft *draft)
+{
+	name_sections_clear(&draft->names);
+	free(draft->used);
+	free(draft->rows);
+	free(draft->quarters);
+	free(draft->sorted);
+	free(draft->histograms);
+	free(draft->buckets);
+}
+
+static uint64_t buckets_used(const struct histogram *histogram)
+{
+	uint64_t used = 0;
+	for (uint32_t i = 0; i < histogram->count; i++)
+		used += histogram->counts[i] != 0;
+	return used;
+}
+
+/* Copy what is not zero, and see which names it takes. */
+static void gather(const struct facts *facts, struct draft *draft)
+{
+	for (uint32_t i = 0; i < facts->rows.count; i++) {
+		const struct ul_row *row = table_record(&facts->rows, i);
+		if (row_is_zero(row))
+			continue;
+		draft->rows[draft->row_count++] = *row;
+		draft->used[row->provider] = draft->used[row->model] = draft->used[row->dimensions] = 1;
+	}
+	for (uint32_t i = 0; i < facts->quarters.count; i++) {
+		const struct ul_quarter *quarter = table_record(&facts->quarters, i);
+		if (quarter_is_zero(quarter))
+			continue;
+		draft->quarters[draft->quarter_count++] = *quarter;
+		draft->used[quarter->provider] = draft->used[quarter->model] = 1;
+	}
+	for (uint32_t i = 0; i < facts->histograms.count; i++) {
+		const struct histogram *histogram = table_record(&facts->histograms, i);
+		uint64_t used = buckets_used(histogram);
+		if (!used)
+			continue;
+		draft->bucket_count += used;
+		draft->sorted[draft->histogram_count++] = *histogram;
+		draft->used[histogram->provider] = draft->used[histogram->model] = draft->used[histogram->operation] =
+			1;
+	}
+}
+
+/* Names become indexes of the file, and the records stand in their order. */
+static void renumber(struct draft *draft)
+{
+	const uint32_t *index = draft->names.index;
+	for (uint64_t i = 0; i < draft->row_count; i++) {
+		struct ul_row *row = &draft->rows[i];
+		row->provider = index[row->provider];
+		row->model = index[row->model];
+		row->dimensions = index[row->dimensions];
+	}
+	for (uint64_t i = 0; i < draft->quarter_count; i++) {
+		struct ul_quarter *quarter = &draft->quarters[i];
+		quarter->provider = index[quarter->provider];
+		quarter->model = index[quarter->model];
+	}
+	for (uint64_t i = 0; i < draft->histogram_count; i++) {
+		struct histogram *histogram = &draft->sorted[i];
+		histogram->provider = index[histogram->provider];
+		histogram->model = index[histogram->model];
+		histogram->operation = index[histogram->operation];
+	}
+	qsort(draft->rows, draft->row_count, sizeof(*draft->rows), compare_rows);
+	qsort(draft->quarters, draft->quarter_count, sizeof(*draft->quarters), compare_quarters);
+	qsort(draft->sorted, draft->histogram_count, sizeof(*draft->sorted), compare_histograms);
+}
+
+static void lay_out_histograms(struct draft *draft)
+{
+	uint32_t used = 0;
+	for (uint64_t i = 0; i < draft->histogram_count; i++) {
+		const struct histogram *from = &draft->sorted[i];
+		struct ul_histogram *histogram = &draft->histograms[i];
+		*histogram =
+			(struct ul_histogram){from->provider, from->model, from->operation, from->measure, used, 0};
+		for (uint32_t j = 0; j < from->count; j++)
+			if (from->counts[j])
+				draft->buckets[used++] =
+					(struct ul_bucket){.bucket = from->first + j, .count = from->counts[j]};
+		histogram->bucket_count = used - histogram->first_bucket;
+	}
+	assert(used == draft->bucket_count);
+}
+
+static int draft_make(struct draft *draft, const struct facts *facts, const struct names *names)
+{
+	draft->used = os_allocate(names->count, 1);
+	draft->rows = os_allocate(facts->rows.count + (size_t)1, sizeof(*draft->rows));
+	draft->quarters = os_allocate(facts->quarters.count + (size_t)1, sizeof(*draft->quarters));
+	draft->sorted = os_allocate(facts->histograms.count + (size_t)1, sizeof(*draft->sorted));
+	draft->histograms = os_allocate(facts->histograms.count + (size_t)1, sizeof(*draft->histograms));
+	if (!draft->used || !draft->rows || !draft->quarters || !draft->sorted || !draft->histograms)
+		return -ENOMEM;
+	gather(facts, draft);
+	if (draft->bucket_count > UINT32_MAX)
+		return -EOVERFLOW;
+	draft->buckets = os_allocate((size_t)draft->bucket_count + 1, sizeof(*draft->buckets));
+	int error = draft->buckets ? names_collect(names, draft->used, &draft->names) : -ENOMEM;
+	if (error)
+		return error;
+	renumber(draft);
+	lay_out_histograms(draft);
+	return 0;
+}
+
+void *facts_encode(const struct facts *facts, const struct names *names, const struct ul_id *log_id,
+		   uint64_t generation, uint64_t settings, size_t *size_bytes, int *error)
+{
+	struct draft draft = {0};
+	void *bytes = NULL;
+	*error = draft_make(&draft, facts, names);
+	if (!*error) {
+		struct ul_fact_meta meta = {.day = facts->day, .generation = generation, .settings = settings};
+		const struct ul_section_data sections[] = {
+			{UL_SECTION_META, sizeof(meta), &meta, 1},
+			{UL_SECTION_STRINGS, sizeof(struct ul_string_record), draft.names.records,
+			 draft.names.record_count},
+			{UL_SECTION_STRING_BYTES, 1, draft.names.bytes, draft.names.byte_count},
+			{UL_SECTION_ROWS, sizeof(struct ul_row), draft.rows, draft.row_count},
+			{UL_SECTION_QUARTERS, sizeof(struct ul_quarter), draft.quarters, draft.quarter_count},
+			{UL_SECTION_HISTOGRAMS, sizeof(struct ul_histogram), draft.histograms, draft.histogram_count},
+			{UL_SECTION_BUCKETS, sizeof(struct ul_bucket), draft.buckets, draft.bucket_count},
+		};
+		bytes = ul_container_build(UL_CONTAINER_FACTS, log_id, sections, sizeof(sections) / sizeof(sections[0]),
+					   size_bytes);
+		*error = bytes ? 0 : -ENOMEM;
+	}
+	draft_clear(&draft);
+	return bytes;
+}

@@ -1,0 +1,34 @@
+/* What was found wrong on the way. */
+#include "findings.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "os.h"
+
+void findings_add(struct findings *findings, enum finding_kind kind, const char *format, ...)
+{
+	char text[2048];
+	va_list args;
+	findings->counts[kind]++;
+	if (findings->count == FINDINGS_KEPT_MAX)
+		return;
+	if (!findings->items)
+		findings->items = os_allocate(FINDINGS_KEPT_MAX, sizeof(*findings->items));
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	/* Without memory for the sentence its count stands. */
+	char *copy = findings->items ? os_duplicate(text) : NULL;
+	if (copy)
+		findings->items[findings->count++] = (struct finding){kind, copy};
+}
+
+void findings_clear(struct findings *findings)
+{
+	for (size_t i = 0; i < findings->count; i++)
+		free(findings->items[i].text);
+	free(findings->items);
+	*findings = (struct findings){0};
+}

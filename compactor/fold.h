@@ -1,0 +1,81 @@
+/*
+ * The fold: valid slots become sums by day, the last calls and the changes of call ids. A pure function of the slots and of
+ * log.conf; order does not matter. It must not write anything, so that `summary` and `verify` fold too.
+ */
+#ifndef USAGELOG_FOLD_H
+#define USAGELOG_FOLD_H
+
+#include "calendar.h"
+#include "checkpoint.h"
+#include "ids.h"
+#include "merge.h"
+
+/* A call that may be among the last ones: seen while folding, read again when it turns out to be. */
+struct candidate {
+	int64_t time_ns;
+	uint32_t group; /* rises with the segment's id */
+	uint32_t slot;
+	uint32_t call; /* in `last_calls`, or CANDIDATE_NEW */
+};
+
+/* A reversal of a call with an id. */
+struct taken_back {
+	struct ul_last_call call; /* as the list would hold the call */
+};
+
+struct fold {
+	const struct ul_conf *conf;
+	struct names *names;
+	struct calendar calendar;
+	const int32_t *only_days; /* in order; NULL: all days */
+	size_t only_day_count;
+
+	struct facts **days; /* by day */
+	size_t day_count, day_room;
+	struct facts *current; /* the day of the call before */
+
+	struct candidate *candidates;
+	size_t candidate_count;
+	struct ul_last_call *last_calls;
+	size_t last_call_count, last_call_room;
+	int64_t candidate_from_ns; /* older calls cannot be among the last */
+	struct taken_back *taken_back;
+	size_t taken_back_count, taken_back_room;
+	struct id_change *id_changes;
+	size_t id_change_count, id_change_room;
+
+	struct slot_counts counts;
+	uint64_t calls; /* calls and reversals */
+	uint64_t balances;
+	bool any_call;
+	int64_t newest_ns;
+
+	struct group_reader *reader; /* of the group being folded */
+	uint32_t group_number;
+	struct table models; /* of its definitions */
+	struct table contexts;
+	struct runs *added;
+	int error; /* -ENOMEM or -EOVERFLOW, for good */
+};
+
+/* Ready to fold. Calls before the oldest of a full list of last calls do not enter it: `oldest_ns`, or INT64_MIN. 0 or -ENOMEM. */
+int fold_open(struct fold *fold, const struct ul_conf *conf, struct names *names, int64_t oldest_ns);
+void fold_close(struct fold *fold);
+
+/*
+ * Fold the valid slots of a group that are not in `runs` (`again`: that are), appending them to `added` unless that is NULL.
+ * Groups must be numbered in the order of their ids. 0; a negative code of a read, after which the sums are of no use, but another fold
+ * without the group can be made; fold->error, if it is set, means that none can.
+ */
+int fold_group(struct fold *fold, struct group_reader *reader, uint32_t group_number, const struct runs *runs,
+	       bool again, struct runs *added);
+
+/* The facts of a day; NULL if it has none. */
+struct facts *fold_find_day(const struct fold *fold, int32_t day);
+/* The same, made if there are none. NULL: no memory, and `error` is set. */
+struct facts *fold_get_day(struct fold *fold, int32_t day);
+
+/* Bring the last calls of a checkpoint up to date. 0 or -ENOMEM. */
+int fold_update_last_calls(const struct fold *fold, struct checkpoint *checkpoint);
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * Which column or member each field is read from: --map, and lines taken apart by it. Nothing of a line but the
+ * mapped fields is looked at, so nothing else can reach the log.
+ */
+#ifndef USAGELOG_IMPORT_MAP_H
+#define USAGELOG_IMPORT_MAP_H
+
+#include <stdbool.h>
+
+#include "csv.h"
+#include "draft.h"
+#include "import_lines.h"
+
+struct import_map {
+	const char *paths[FIELD_COUNT]; /* NULL: not read */
+	char *spec;                     /* what the paths point into */
+	bool given;                     /* --map was: a column that is not there is an error */
+	/* CSV: */
+	size_t column[FIELD_COUNT]; /* from 1; 0: not there */
+	size_t column_count;
+	struct csv_field *fields; /* CSV_FIELDS_MAX of them */
+	/* JSON: */
+	char *scratch; /* unescaped strings of the line at hand */
+};
+
+/* Parse --map, "field=column,field,..."; NULL: each field from the column of its own name. False after an error
+ * message. */
+bool import_map_open(struct import_map *map, const char *spec);
+void import_map_close(struct import_map *map);
+
+/* Find the columns in a CSV header. False after an error message, which begins with the file's name. */
+bool import_map_header(struct import_map *map, const char *file, struct line *header);
+
+/* Take a line's fields; their texts are valid until the next line. False: refused, `why` is set (field FIELD_COUNT:
+ * the line itself). Fields that the line does not have are left as they are. */
+bool import_map_csv(struct import_map *map, struct line *line, struct field_value values[FIELD_COUNT],
+		    struct refusal *why);
+bool import_map_json(struct import_map *map, struct line *line, struct field_value values[FIELD_COUNT],
+		     struct refusal *why);
+
+#endif

@@ -1,0 +1,158 @@
+/* The file that is imported. */
+#include "import_source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "money.h"
+#include "os.h"
+
+enum { COPY_BYTES = 65536 };
+
+static int copy_all(int from, int to)
+{
+	char block[COPY_BYTES];
+	uint64_t offset = 0;
+	for (;;) {
+		ssize_t got = read(from, block, sizeof(block));
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return got ? -errno : 0;
+		int error = os_write(to, block, (size_t)got, offset);
+		if (error)
+			return error;
+		offset += (uint64_t)got;
+	}
+}
+
+/* A file without a name, gone with the process, for what may hold prompts: never in the log's directory. */
+static int open_temporary(void)
+{
+	const char *directory = getenv("TMPDIR");
+	char path[4096];
+	if (!directory || *directory != '/')
+		directory = "/tmp";
+	snprintf(path, sizeof(path), "%s/usagelog.XXXXXX", directory);
+	int fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	return fd;
+}
+
+static int spool(struct import_source *source, const char *name)
+{
+	int fd = open_temporary();
+	int error = fd < 0 ? fd : copy_all(source->fd, fd);
+	if (error) {
+		os_close(fd);
+		complain("%s: cannot be copied to a temporary file, which --all-or-nothing needs: %s; nothing was "
+			 "recorded; set TMPDIR to where "
+			 "there is room",
+			 name, strerror(-error));
+		return STATUS_FILES;
+	}
+	import_source_close(source);
+	*source = (struct import_source){.fd = fd, .bytes = UINT64_MAX, .seekable = true};
+	return 0;
+}
+
+/* What a path is: only what has bytes to read is taken. */
+static int look_at(struct import_source *source, const char *name)
+{
+	struct stat found;
+	int error = os_stat(source->fd, &found);
+	if (!error && S_ISDIR(found.st_mode))
+		error = -EISDIR;
+	if (error) {
+		complain("%s: cannot be read: %s", name, strerror(-error));
+		return STATUS_FILES;
+	}
+	off_t start = lseek(source->fd, 0, SEEK_CUR);
+	source->seekable = S_ISREG(found.st_mode) && start >= 0;
+	if (source->seekable) {
+		source->start = (uint64_t)start;
+		source->bytes_expected = found.st_size > start ? (uint64_t)(found.st_size - start) : 0;
+		posix_fadvise(source->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	}
+	return 0;
+}
+
+int import_source_open(struct import_source *source, const char *operand, bool twice)
+{
+	bool standard = !strcmp(operand, "-");
+	const char *name = standard ? "(standard input)" : operand;
+	*source = (struct import_source){.bytes = UINT64_MAX};
+	/* The user's own file, under any name: a link is followed, unlike in the log. */
+	source->fd =
+		standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(operand, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	if (source->fd < 0) {
+		complain("%s: cannot be opened: %s", name, strerror(errno));
+		return STATUS_FILES;
+	}
+	int status = look_at(source, name);
+	if (!status && twice && !source->seekable)
+		status = spool(source, name);
+	if (status)
+		import_source_close(source);
+	return status;
+}
+
+void import_source_close(struct import_source *source)
+{
+	os_close(source->fd);
+	source->fd = -1;
+}
+
+int import_source_rewind(struct import_source *source)
+{
+	bool first = !source->moved;
+	source->moved = true;
+	if (!source->seekable)
+		return first ? 0 : -ESPIPE;
+	return lseek(source->fd, (off_t)source->start, SEEK_SET) < 0 ? -errno : 0;
+}
+
+/* ---- how far it is ------------------------------------------------------------------------------------------- */
+
+enum { FIRST_NS = 1000000000, NEXT_NS = 200000000 };
+
+void import_progress_begin(struct import_progress *progress)
+{
+	*progress = (struct import_progress){.wanted = isatty(STDERR_FILENO), .begin_ns = os_monotonic_ns()};
+	progress->next_ns = progress->begin_ns + FIRST_NS;
+}
+
+void import_progress_show(struct import_progress *progress, uint64_t bytes, uint64_t bytes_expected, uint64_t lines)
+{
+	enum { BAR_COLUMNS = 30 };
+	uint64_t now = progress->wanted ? os_monotonic_ns() : 0;
+	char count[MONEY_SHOWN_BYTES];
+	if (!progress->wanted || now < progress->next_ns)
+		return;
+	progress->next_ns = now + NEXT_NS;
+	progress->shown = true;
+	count_show(count, (int64_t)lines);
+	if (bytes_expected && bytes <= bytes_expected) {
+		double part = (double)bytes / (double)bytes_expected;
+		int full = (int)(part * BAR_COLUMNS);
+		fprintf(stderr, "\r[%.*s%*s] %3d %%  %s lines\033[K", full, "##############################",
+			BAR_COLUMNS - full, "", (int)(part * 100), count);
+	} else {
+		fprintf(stderr, "\r%s lines\033[K", count);
+	}
+}
+
+void import_progress_clear(struct import_progress *progress)
+{
+	if (progress->shown)
+		fputs("\r\033[K", stderr);
+	progress->shown = false;
+}

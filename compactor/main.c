@@ -1,0 +1,102 @@
+/* The program `usagelog`: the table of its subcommands, and what may stand before one. */
+#include <getopt.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "command.h"
+#include "usagelog.h"
+
+static const struct command *const commands[] = {
+	&command_record, &command_import, &command_compact, &command_summary,
+	&command_verify, &command_dump,   &command_config,
+};
+enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
+
+static void print_help(FILE *stream)
+{
+	fputs("Usage: usagelog [--log DIR] SUBCOMMAND [OPTION]...\n"
+	      "Records what each LLM call used and cost, folds the records into totals, and proves both.\n\n",
+	      stream);
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		fprintf(stream, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
+	fputs("\n"
+	      "  --log DIR   the log's directory; default $USAGELOG_DIR, else $XDG_STATE_HOME/usagelog,\n"
+	      "              else ~/.local/state/usagelog\n"
+	      "  --help      this text; after a subcommand: its options\n"
+	      "  --version   the version\n"
+	      "\n"
+	      "More in usagelog(1).\n",
+	      stream);
+}
+
+static const char *command_name(const void *arg, size_t index)
+{
+	(void)arg;
+	return index < COMMAND_COUNT ? commands[index]->name : NULL;
+}
+
+static int run_command(const char *log, int argc, char **argv)
+{
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (!strcmp(argv[0], commands[i]->name))
+			return commands[i]->run(commands[i], log, argc, argv);
+	char suggestion[SUGGESTION_BYTES];
+	suggest(argv[0], command_name, NULL, suggestion);
+	complain("there is no subcommand %s%s; see usagelog --help", argv[0], suggestion);
+	return STATUS_USAGE;
+}
+
+static int run(int argc, char **argv)
+{
+	static const struct option options[] = {{"log", required_argument, NULL, 'l'},
+						{"help", no_argument, NULL, 'h'},
+						{"version", no_argument, NULL, 'v'},
+						{NULL, 0, NULL, 0}};
+	const char *log = NULL;
+	opterr = 0;
+	for (int found; (found = getopt_long(argc, argv, "+:h", options, NULL)) != -1;) {
+		switch (found) {
+		case 'l':
+			log = optarg;
+			break;
+		case 'h':
+			print_help(stdout);
+			return STATUS_DONE;
+		case 'v':
+			printf("usagelog %s\n", usagelog_version());
+			return STATUS_DONE;
+		case ':':
+			complain("the option --log wants a directory; see usagelog --help");
+			return STATUS_USAGE;
+		default:
+			if (optopt && optopt != 'h' && optopt != 'v')
+				complain("-%c is not an option here; options of a subcommand stand after it; see "
+					 "usagelog --help",
+					 optopt);
+			else
+				complain("%s is not an option here; options of a subcommand stand after it; see "
+					 "usagelog --help",
+					 argv[optind - 1]);
+			return STATUS_USAGE;
+		}
+	}
+	if (optind == argc) {
+		print_help(stderr);
+		return STATUS_USAGE;
+	}
+	return run_command(log, argc - optind, argv + optind);
+}
+
+int main(int argc, char **argv)
+{
+	/* Only characters: numbers are read and written alike everywhere. */
+	setlocale(LC_CTYPE, "");
+	int status = run(argc, argv);
+	/* Output that was lost on the way to a full disk must not look like success. */
+	if (fflush(stdout) || ferror(stdout)) {
+		complain("the standard output cannot be written to: %m; not all was printed");
+		return STATUS_FILES;
+	}
+	return status;
+}

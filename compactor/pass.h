@@ -1,0 +1,39 @@
+/*
+ * One pass over all segments of a log: every group opened, folded, and synced if asked. A group that cannot be read or synced is
+ * excluded, and the pass begun anew without it, so that one bad file stops nothing and no half of one is counted.
+ */
+#ifndef USAGELOG_PASS_H
+#define USAGELOG_PASS_H
+
+#include "fold.h"
+
+/* What a pass did in one group. */
+struct group_result {
+	struct runs added;
+	int64_t calls; /* calls and reversals folded */
+	uint64_t attempted, dropped;
+	uint64_t size_bytes;
+};
+
+struct pass {
+	const struct ul_directory *directory;
+	struct segments *segments;
+	const struct checkpoint *checkpoint;
+	struct names *names;
+	struct findings *findings;
+	bool again; /* fold what is folded already, and nothing else */
+	bool sync;
+	const int32_t *only_days; /* in order; NULL: all */
+	size_t only_day_count;
+	struct group_result *results; /* by group: made by pass_run() */
+	struct fold fold;             /* likewise */
+};
+
+/* 0; -ENOMEM or -EOVERFLOW. In any case pass_clear() frees what was made. */
+int pass_run(struct pass *pass);
+void pass_clear(struct pass *pass);
+
+/* Segments that the checkpoint holds and that are not there any more, or are shorter, become findings. */
+void pass_report_missing(const struct pass *pass);
+
+#endif

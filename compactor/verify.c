@@ -1,0 +1,601 @@
+/* Is all that a log's directory holds as it should be? */
+#include "verify.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "calendar.h"
+#include "os.h"
+#include "summary.h"
+
+/* ---- what is said -------------------------------------------------------------------------------------------- */
+
+static struct checked_file *add_file(struct verification *found, const char *name)
+{
+	if (found->count == found->room) {
+		size_t room = found->room ? 2 * found->room : 32;
+		struct checked_file *files = os_reallocate(found->files, room, sizeof(*files));
+		if (!files) {
+			found->error = -ENOMEM;
+			return NULL;
+		}
+		found->files = files;
+		found->room = room;
+	}
+	struct checked_file *file = &found->files[found->count];
+	*file = (struct checked_file){.name = os_duplicate(name), .text = os_duplicate("")};
+	if (!file->name || !file->text) {
+		free(file->name);
+		free(file->text);
+		found->error = -ENOMEM;
+		return NULL;
+	}
+	found->count++;
+	return file;
+}
+
+static void say(struct verification *found, struct checked_file *file, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void say(struct verification *found, struct checked_file *file, const char *format, ...)
+{
+	char text[1024], *whole = NULL;
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	if (asprintf(&whole, "%s%s%s", file->text, *file->text ? "; " : "", text) < 0) {
+		found->error = -ENOMEM;
+		return;
+	}
+	free(file->text);
+	file->text = whole;
+}
+
+static void damaged(struct verification *found, struct checked_file *file)
+{
+	file->verdict = VERDICT_FAIL;
+	found->damage = true;
+}
+
+static void residue(struct verification *found, struct checked_file *file)
+{
+	if (file->verdict == VERDICT_PASS)
+		file->verdict = VERDICT_TAIL;
+	found->residue = true;
+}
+
+static void unreadable(struct verification *found, struct checked_file *file)
+{
+	file->verdict = VERDICT_FAIL;
+	file->unreadable = true;
+	found->unreadable = true;
+}
+
+/* A line of its own for something that is not one file. */
+static void add_line(struct verification *found, const char *name, enum verdict verdict, const char *text)
+{
+	struct checked_file *file = add_file(found, name);
+	if (!file)
+		return;
+	if (verdict == VERDICT_FAIL)
+		damaged(found, file);
+	else if (verdict == VERDICT_TAIL)
+		residue(found, file);
+	if (*text)
+		say(found, file, "%s", text);
+}
+
+void verification_clear(struct verification *found)
+{
+	for (size_t i = 0; i < found->count; i++) {
+		free(found->files[i].name);
+		free(found->files[i].text);
+	}
+	free(found->files);
+	*found = (struct verification){0};
+}
+
+/* ---- segments ------------------------------------------------------------------------------------------------ */
+
+struct segment_check {
+	struct checked_file *file;
+	const struct ul_reader *reader;
+};
+
+static int count_slot(void *arg, uint32_t number, const struct ul_slot *slot, const struct ul_slot *before)
+{
+	struct segment_check *check = arg;
+	enum ul_kind kind = ul_slot_kind(slot);
+	(void)before;
+	if (kind != UL_KIND_CALL && kind != UL_KIND_REVERSAL && kind != UL_KIND_BALANCE)
+		return 0;
+	check->file->calls++;
+	check->file->durable += number % UL_PAGE_SLOTS < check->reader->durable[number / UL_PAGE_SLOTS];
+	return 0;
+}
+
+static void note_bad(void *arg, uint32_t number, enum ul_slot_state state)
+{
+	struct checked_file *file = ((struct segment_check *)arg)->file;
+	if (state == UL_SLOT_DAMAGED && file->bad_slot_count < BAD_SLOTS_KEPT)
+		file->bad_slots[file->bad_slot_count++] = number;
+}
+
+static void say_bad_slots(struct verification *found, struct checked_file *file)
+{
+	char text[BAD_SLOTS_KEPT * 40];
+	size_t length = 0;
+	for (uint32_t i = 0; i < file->bad_slot_count; i++)
+		length += (size_t)snprintf(text + length, sizeof(text) - length, "%s%u at byte %llu", i ? ", " : "",
+					   file->bad_slots[i], (unsigned long long)file->bad_slots[i] * UL_SLOT_BYTES);
+	char lost[MONEY_SHOWN_BYTES], all[MONEY_SHOWN_BYTES];
+	count_show(lost, (int64_t)file->slots.damaged);
+	count_show(all, (int64_t)(file->calls + file->slots.damaged));
+	say(found, file, "damaged slots: %s%s", text, file->slots.damaged > file->bad_slot_count ? ", ..." : "");
+	say(found, file, "at most %s calls lost of %s; the rest is sound", lost, all);
+}
+
+static void judge_slots(struct verification *found, struct checked_file *file)
+{
+	if (file->slots.damaged) {
+		damaged(found, file);
+		say_bad_slots(found, file);
+	}
+	if (file->slots.unknown) {
+		unreadable(found, file);
+		say(found, file, "%llu slots are a newer program's and are not counted; use the newer one",
+		    (unsigned long long)file->slots.unknown);
+	}
+	if (file->slots.holes || file->slots.unfinished)
+		residue(found, file);
+}
+
+static void read_segment(struct verification *found, const struct view *view, const struct segment_file *file,
+			 struct checked_file *checked)
+{
+	static const struct runs none;
+	/* The file alone, as a group of one. */
+	struct segment_file alone = *file;
+	struct segment_group group = {alone.id, &alone, 1, false};
+	struct group_reader reader;
+	struct findings findings = {0};
+	int error = group_open(&reader, &view->segments, &group, &findings);
+	if (!error) {
+		struct segment_check check = {checked, &reader.readers[0]};
+		reader.bad = note_bad;
+		reader.bad_arg = &check;
+		error = group_visit(&reader, &none, false, count_slot, &check, &checked->slots);
+		if (reader.readers[0].table_damaged) {
+			damaged(found, checked);
+			say(found, checked, "the page table is damaged; what it says is not used");
+		}
+		group_close(&reader);
+	}
+	if (error && error != -ENOENT) {
+		unreadable(found, checked);
+		say(found, checked, "cannot be read: %s", usagelog_strerror(error));
+	}
+	findings_clear(&findings);
+	judge_slots(found, checked);
+}
+
+static void check_segment_file(struct verification *found, const struct view *view, const struct segment_file *file)
+{
+	char path[PATH_MAX];
+	if (file->name->directory)
+		snprintf(path, sizeof(path), "%s/%s", segment_directory_path(&view->directory, file->name),
+			 file->name->name);
+	else
+		snprintf(path, sizeof(path), "%s", file->name->name);
+	struct checked_file *checked = add_file(found, path);
+	if (!checked)
+		return;
+	checked->is_segment = file->is_ours;
+	if (file->error == USAGELOG_ERROR_SEGMENT) {
+		damaged(found, checked);
+		say(found, checked,
+		    "both header pages are damaged, or it is no segment: its calls cannot be read; restore it from a "
+		    "backup");
+	} else if (file->error) {
+		unreadable(found, checked);
+		say(found, checked, "cannot be read: %s", usagelog_strerror(file->error));
+	} else if (!file->is_ours) {
+		residue(found, checked);
+		say(found, checked, "belongs to another log and is left out; move it to where it belongs");
+	} else {
+		if (file->page_states[0] != UL_HEADER_VALID || file->page_states[1] != UL_HEADER_VALID) {
+			damaged(found, checked);
+			say(found, checked, "header page %d is damaged; the other one is used",
+			    file->page_states[0] == UL_HEADER_VALID);
+		}
+		if (file->needs_rescue) {
+			residue(found, checked);
+			say(found, checked, "its writer died in a sync; the next compact copies the pages to safety");
+		}
+		read_segment(found, view, file, checked);
+	}
+}
+
+/* ---- facts and ids ------------------------------------------------------------------------------------------- */
+
+/* All of what the checkpoint says is folded, folded again. */
+struct refold {
+	struct pass pass;
+	bool complete; /* every folded slot is still there: the re-fold must equal */
+};
+
+static int refold(struct refold *again, struct view *view)
+{
+	again->pass = view->pending;
+	again->pass.results = NULL;
+	again->pass.fold = (struct fold){0};
+	again->pass.checkpoint = &view->state.checkpoint;
+	again->pass.again = true;
+	int error = pass_run(&again->pass);
+	again->complete = !view->state.settings_changed;
+	const struct checkpoint *checkpoint = &view->state.checkpoint;
+	for (size_t i = 0; i < checkpoint->segment_count; i++)
+		again->complete &= !(checkpoint->segments[i].record.state & UL_SEGMENT_PRUNED);
+	return error;
+}
+
+/* Is the day in the file what its slots give? */
+static void compare_day(struct verification *found, struct view *view, const struct refold *again,
+			const struct ul_day *day, const struct stored_file *file, struct checked_file *checked)
+{
+	struct facts empty, *facts = fold_find_day(&again->pass.fold, day->day);
+	uint64_t count;
+	size_t size_bytes = 0;
+	int error;
+	const struct ul_fact_meta *meta = ul_container_records(&file->container, UL_SECTION_META, &count);
+	facts_init(&empty, day->day);
+	void *bytes = facts_encode(facts ? facts : &empty, &view->names, &view->directory.conf.log_id, meta->generation,
+				   meta->settings, &size_bytes, &error);
+	if (error)
+		found->error = error;
+	else if (size_bytes != file->size_bytes || memcmp(bytes, file->bytes, size_bytes) != 0) {
+		damaged(found, checked);
+		say(found, checked,
+		    "its %lld calls folded again from the segments give %lld, or other sums; segments are missing or "
+		    "damaged, "
+		    "or the file is wrong",
+		    (long long)day->calls, facts ? (long long)facts_calls(facts) : 0LL);
+	}
+	free(bytes);
+}
+
+static void check_rollups(struct verification *found, struct view *view, const struct ul_day *day,
+			  const struct stored_file *file, struct checked_file *checked)
+{
+	struct facts facts;
+	facts_init(&facts, day->day);
+	facts_add_file(&facts, &view->names, &file->container);
+	int agrees = facts.error ? facts.error : checkpoint_agrees(&view->state.checkpoint, &view->names, &facts);
+	if (agrees < 0)
+		found->error = agrees;
+	if (agrees == 0 || facts_calls(&facts) != day->calls) {
+		damaged(found, checked);
+		say(found, checked, "its sums are not the checkpoint's");
+	}
+	facts_clear(&facts);
+}
+
+static bool file_is_sound(struct verification *found, const struct stored_file *file, uint64_t checksum,
+			  const char *cure, struct checked_file *checked)
+{
+	if (file->state == FILE_SOUND && file->container.header->checksum == checksum)
+		return true;
+	if (file->state == FILE_NEWER || file->state == FILE_UNREADABLE) {
+		unreadable(found, checked);
+		say(found, checked, "cannot be read: %s",
+		    usagelog_strerror(file->state == FILE_NEWER ? USAGELOG_ERROR_NEWER : file->error));
+	} else {
+		damaged(found, checked);
+		say(found, checked, "is %s; %s", file->state == FILE_MISSING ? "missing" : "damaged", cure);
+	}
+	return false;
+}
+
+static void check_day(struct verification *found, struct view *view, const struct refold *again,
+		      const struct ul_day *day)
+{
+	char name[STORE_NAME_BYTES];
+	struct stored_file file;
+	store_fact_name(name, day->day, day->generation);
+	struct checked_file *checked = add_file(found, name);
+	if (!checked)
+		return;
+	checked->calls = (uint64_t)day->calls;
+	store_read(view->directory.fd, name, UL_CONTAINER_FACTS, &view->directory.conf.log_id, &file);
+	if (file_is_sound(found, &file, day->checksum,
+			  "delete it if it is there, and run usagelog compact: its day is folded anew", checked)) {
+		check_rollups(found, view, day, &file, checked);
+		if (again->complete)
+			compare_day(found, view, again, day, &file, checked);
+	}
+	stored_file_clear(&file);
+}
+
+static void compare_ids(struct verification *found, struct view *view, const struct refold *again,
+			const struct stored_file *file, struct checked_file *checked)
+{
+	uint64_t count;
+	size_t made = 0, size_bytes = 0;
+	const struct ul_id_meta *meta = ul_container_records(&file->container, UL_SECTION_META, &count);
+	struct ul_id_record *records =
+		ids_apply(NULL, 0, again->pass.fold.id_changes, again->pass.fold.id_change_count, &made);
+	void *bytes =
+		records ? ids_encode(records, made, &view->directory.conf.log_id, meta->generation, &size_bytes) : NULL;
+	if (!bytes)
+		found->error = -ENOMEM;
+	else if (size_bytes != file->size_bytes || memcmp(bytes, file->bytes, size_bytes) != 0) {
+		damaged(found, checked);
+		say(found, checked, "the call ids in the segments are others");
+	}
+	free(bytes);
+	free(records);
+}
+
+static void check_named_files(struct verification *found, struct view *view, const struct refold *again)
+{
+	const struct checkpoint *checkpoint = &view->state.checkpoint;
+	for (size_t i = 0; i < checkpoint->file_count; i++) {
+		char name[STORE_NAME_BYTES];
+		uint64_t generation;
+		struct stored_file file;
+		struct ul_text text = names_text(&view->names, checkpoint->files[i].name);
+		snprintf(name, sizeof(name), "%.*s", (int)(text.bytes < sizeof(name) ? text.bytes : 0), text.text);
+		if (checkpoint->files[i].kind != UL_FILE_IDS || !store_parse_ids_name(name, &generation))
+			continue;
+		struct checked_file *checked = add_file(found, name);
+		if (!checked)
+			return;
+		store_read(view->directory.fd, name, UL_CONTAINER_IDS, &view->directory.conf.log_id, &file);
+		if (file_is_sound(found, &file, checkpoint->files[i].checksum,
+				  "delete it if it is there, and run usagelog compact: it is made anew", checked) &&
+		    again->complete)
+			compare_ids(found, view, again, &file, checked);
+		stored_file_clear(&file);
+	}
+}
+
+/* ---- checkpoints and summary ----------------------------------------------------------------------------------- */
+
+static void check_checkpoints(struct verification *found, const struct view *view)
+{
+	const struct recovery_state *state = &view->state;
+	char text[64];
+	if (state->current == FILE_SOUND) {
+		snprintf(text, sizeof(text), "generation %llu", (unsigned long long)state->checkpoint.generation);
+		add_line(found, "checkpoint", VERDICT_PASS, text);
+	} else if (state->current == FILE_DAMAGED) {
+		add_line(found, "checkpoint", VERDICT_FAIL,
+			 "is damaged; usagelog compact sets it aside and goes on from what is sound");
+	} else if (state->decision != RECOVERY_EMPTY) {
+		add_line(found, "checkpoint", VERDICT_FAIL, "is missing; usagelog compact goes on from what is sound");
+	}
+	if (state->previous == FILE_DAMAGED)
+		add_line(found, "checkpoint.previous", VERDICT_FAIL, "is damaged; usagelog compact sets it aside");
+	else if (state->previous == FILE_SOUND)
+		add_line(found, "checkpoint.previous", VERDICT_PASS, "");
+	if (state->settings_changed)
+		add_line(found, "log.conf", VERDICT_TAIL,
+			 "settings changed since the checkpoint; usagelog compact folds everything anew");
+}
+
+/* The parsed text without what depends on the moment; NULL: it is no JSON. */
+static cJSON *timeless(const char *text)
+{
+	cJSON *json = cJSON_Parse(text);
+	cJSON_DeleteItemFromObjectCaseSensitive(json, "last_updated");
+	cJSON_DeleteItemFromObjectCaseSensitive(json, "log");
+	return json;
+}
+
+static double summary_generation(const char *text)
+{
+	cJSON *json = cJSON_Parse(text);
+	const cJSON *log = cJSON_GetObjectItemCaseSensitive(json, "log");
+	const cJSON *generation = cJSON_GetObjectItemCaseSensitive(log, "generation");
+	double value = cJSON_IsNumber(generation) ? generation->valuedouble : -1;
+	cJSON_Delete(json);
+	return value;
+}
+
+static void compare_summary(struct verification *found, struct view *view, const char *text,
+			    struct checked_file *checked)
+{
+	struct summary_log log = {0};
+	char *rendered = summary_render(&view->state.checkpoint, &view->names, &view->directory.conf, &log, 0);
+	if (!rendered) {
+		found->error = -ENOMEM;
+		return;
+	}
+	cJSON *is = timeless(text), *should = timeless(rendered);
+	if (is && !cJSON_Compare(is, should, true)) {
+		if (summary_generation(text) < (double)view->state.checkpoint.generation) {
+			residue(found, checked);
+			say(found, checked, "is older than the checkpoint; usagelog compact renders it anew");
+		} else {
+			damaged(found, checked);
+			say(found, checked, "is not what the checkpoint says; usagelog compact renders it anew");
+		}
+	} else if (!is) {
+		damaged(found, checked);
+		say(found, checked, "is damaged; usagelog compact renders it anew");
+	}
+	cJSON_Delete(is);
+	cJSON_Delete(should);
+	free(rendered);
+}
+
+static void check_summary(struct verification *found, struct view *view)
+{
+	struct ul_message path = summary_path(&view->directory);
+	char *slash = strrchr(path.text, '/');
+	struct stored_file file = {.state = FILE_MISSING};
+	*slash = '\0';
+	int fd = os_open_directory(slash == path.text ? "/" : path.text);
+	if (fd >= 0)
+		store_read_bytes(fd, slash + 1, &file);
+	os_close(fd);
+	if (file.state == FILE_MISSING && !view->state.checkpoint.generation)
+		return;
+	struct checked_file *checked = add_file(found, view->directory.conf.summary);
+	if (checked && file.state == FILE_SOUND && !view->state.settings_changed &&
+	    view->state.decision != RECOVERY_REBUILD)
+		compare_summary(found, view, file.bytes, checked);
+	else if (checked && file.state == FILE_MISSING) {
+		residue(found, checked);
+		say(found, checked, "is missing; usagelog compact renders it anew");
+	} else if (checked && file.state == FILE_UNREADABLE) {
+		unreadable(found, checked);
+		say(found, checked, "cannot be read: %s", usagelog_strerror(file.error));
+	} else if (checked && file.state == FILE_DAMAGED) {
+		damaged(found, checked);
+		say(found, checked, "is not a regular file; usagelog compact renders it anew");
+	}
+	stored_file_clear(&file);
+}
+
+/* ---- left-overs ------------------------------------------------------------------------------------------------ */
+
+struct leftovers {
+	struct verification *found;
+	const struct view *view;
+};
+
+/* <segment id>.tmp that nobody locks. */
+static bool is_dead_segment(const struct view *view, const char *name)
+{
+	struct ul_id id;
+	if (strlen(name) != UL_ID_TEXT_BYTES - 1 + 4 || strcmp(name + UL_ID_TEXT_BYTES - 1, ".tmp") != 0 ||
+	    !ul_id_parse(&id, name))
+		return false;
+	int fd = os_open(view->directory.fd, name, O_RDONLY);
+	bool dead = fd >= 0 && os_is_locked(fd) == 0;
+	os_close(fd);
+	return dead;
+}
+
+static int look_at_name(void *arg, const char *name)
+{
+	struct leftovers *leftovers = arg;
+	const struct view *view = leftovers->view;
+	int32_t day;
+	uint64_t generation;
+	if (store_is_draft_name(name) || is_dead_segment(view, name)) {
+		add_line(leftovers->found, name, VERDICT_TAIL, "is left over by a process that died");
+		return 0;
+	}
+	/* Files of the previous checkpoint, and of one that is being made, are in order; both are newer than what nobody names. */
+	if (store_parse_fact_name(name, &day, &generation)) {
+		const struct ul_day *named = checkpoint_find_day(&view->state.checkpoint, day);
+		if (!named && view->state.previous == FILE_MISSING)
+			add_line(leftovers->found, name, VERDICT_TAIL, "no checkpoint names it");
+	}
+	return 0;
+}
+
+/* ---- the whole --------------------------------------------------------------------------------------------------- */
+
+static void check_identity(struct verification *found, struct view *view, const struct refold *again)
+{
+	char text[320], valid[MONEY_SHOWN_BYTES], folded[MONEY_SHOWN_BYTES], pending[MONEY_SHOWN_BYTES];
+	const struct fold *fresh = &view->pending.fold;
+	found->pending = fresh->calls;
+	found->folded = checkpoint_calls(view->from);
+	found->valid = fresh->calls + (view->state.settings_changed ? 0 : again->pass.fold.calls);
+	count_show(valid, (int64_t)found->valid);
+	count_show(folded, (int64_t)found->folded);
+	count_show(pending, (int64_t)found->pending);
+	bool holds = found->valid == found->folded + found->pending;
+	snprintf(text, sizeof(text), "%s valid calls %s %s folded + %s pending%s", valid, holds ? "=" : "are not",
+		 folded, pending, holds ? "" : ": folded calls are missing from the segments, or damaged");
+	add_line(found, "identity", holds ? VERDICT_PASS : VERDICT_FAIL, text);
+}
+
+static void sum_up(struct verification *found, const struct view *view, const struct refold *again)
+{
+	const struct slot_counts *fresh = &view->pending.fold.counts, *folded = &again->pass.fold.counts;
+	found->damaged = fresh->damaged + (view->state.settings_changed ? 0 : folded->damaged);
+	found->holes = fresh->holes;
+	found->unfinished = fresh->unfinished;
+	found->unknown = fresh->unknown;
+	for (size_t i = 0; i < view->segments.group_count; i++)
+		found->dropped += view->pending.results[i].dropped;
+	if (fresh->conflicts + folded->conflicts)
+		add_line(found, "segments", VERDICT_FAIL,
+			 "files of one segment hold different valid calls in one slot");
+}
+
+static void report_dropped(struct verification *found)
+{
+	char text[128], dropped[MONEY_SHOWN_BYTES];
+	count_show(dropped, (int64_t)found->dropped);
+	snprintf(text, sizeof(text), "writers dropped at least %s calls", dropped);
+	if (found->dropped)
+		add_line(found, "dropped", VERDICT_PASS, text);
+}
+
+static void check_all(struct verification *found, struct view *view, struct refold *again)
+{
+	struct leftovers leftovers = {found, view};
+	for (size_t i = 0; i < view->segments.file_count; i++)
+		check_segment_file(found, view, &view->segments.files[i]);
+	for (size_t i = 1; i < view->segments.list.directory_count; i++)
+		if (view->segments.list.fds[i] < 0 && view->segments.list.fds[i] != -ENOENT) {
+			struct checked_file *file = add_file(found, view->directory.conf.fallbacks[i - 1]);
+			if (!file)
+				return;
+			unreadable(found, file);
+			say(found, file, "this fallback directory cannot be read: %s",
+			    usagelog_strerror(view->segments.list.fds[i]));
+		}
+	for (size_t i = 0; i < view->state.checkpoint.day_count; i++)
+		check_day(found, view, again, &view->state.checkpoint.days[i]);
+	check_named_files(found, view, again);
+	check_checkpoints(found, view);
+	check_summary(found, view);
+	store_list(view->directory.fd, look_at_name, &leftovers);
+	sum_up(found, view, again);
+	check_identity(found, view, again);
+	report_dropped(found);
+}
+
+static bool checkpoint_moved(const struct view *view)
+{
+	struct stat now;
+	uint64_t ctime_ns = 0;
+	if (!os_stat_at(view->directory.fd, "checkpoint", &now))
+		ctime_ns = (uint64_t)now.st_ctim.tv_sec * 1000000000 + (uint64_t)now.st_ctim.tv_nsec;
+	return ctime_ns != view->state.current_ctime_ns;
+}
+
+int verify_once(struct verification *found, const char *log, bool *moved, struct ul_message *why)
+{
+	struct view view;
+	struct refold again = {0};
+	*found = (struct verification){0};
+	int error = view_open(&view, log, why);
+	if (error)
+		return error;
+	error = refold(&again, &view);
+	if (!error) {
+		check_all(found, &view, &again);
+		*moved = checkpoint_moved(&view);
+		error = found->error;
+	}
+	if (error)
+		ul_message_set(why, "%s: cannot be verified: %s", view.directory.path, usagelog_strerror(error));
+	pass_clear(&again.pass);
+	view_close(&view);
+	return error;
+}

@@ -1,0 +1,75 @@
+/* A log as it is now. */
+#include "view.h"
+
+#include <errno.h>
+
+#include "calendar.h"
+
+static int load(struct view *view, struct ul_message *why)
+{
+	const char *path = view->directory.path, *zone = view->directory.conf.time_zone;
+	if (!ul_time_zone_is_known(zone) || calendar_set_zone(zone)) {
+		ul_message_set(why,
+			       "%s: this host does not know the log's time zone %s, in which days are cut; install the "
+			       "package tzdata",
+			       path, zone);
+		return -EINVAL;
+	}
+	int error = names_init(&view->names);
+	if (error) {
+		ul_message_set(why, "%s: no memory to read the log", path);
+		return error;
+	}
+	error = recovery_load(&view->state, &view->names, &view->directory, &view->findings, why);
+	if (error)
+		return error;
+	view->from = view->state.settings_changed ? &view->none : &view->state.checkpoint;
+	error = segments_scan(&view->segments, &view->directory, &view->findings);
+	if (error) {
+		ul_message_set(why, "%s: its segments cannot be listed: %s", path, usagelog_strerror(error));
+		return error;
+	}
+	view->pending = (struct pass){.directory = &view->directory,
+				      .segments = &view->segments,
+				      .checkpoint = view->from,
+				      .names = &view->names,
+				      .findings = &view->findings};
+	error = pass_run(&view->pending);
+	if (error)
+		ul_message_set(why, "%s: the calls cannot be folded: %s", path, usagelog_strerror(error));
+	return error;
+}
+
+int view_open(struct view *view, const char *log, struct ul_message *why)
+{
+	*view = (struct view){0};
+	int error = ul_directory_open(&view->directory, log, why);
+	if (error)
+		return error;
+	error = load(view, why);
+	if (error)
+		view_close(view);
+	return error;
+}
+
+void view_close(struct view *view)
+{
+	if (view->pending.directory)
+		pass_clear(&view->pending);
+	segments_clear(&view->segments);
+	checkpoint_clear(&view->state.checkpoint);
+	checkpoint_clear(&view->none);
+	findings_clear(&view->findings);
+	names_clear(&view->names);
+	ul_directory_close(&view->directory);
+}
+
+int view_add_pending(struct view *view, struct checkpoint **whole)
+{
+	const struct fold *fold = &view->pending.fold;
+	*whole = view->state.settings_changed ? &view->none : &view->state.checkpoint;
+	int error = 0;
+	for (size_t i = 0; i < fold->day_count && !error; i++)
+		error = checkpoint_add_rollups(*whole, &view->names, fold->days[i]);
+	return error;
+}

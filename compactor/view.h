@@ -1,0 +1,30 @@
+/*
+ * A log as it is now, to look at: the checkpoint, and what is not folded yet folded in memory. Takes no lock and opens
+ * nothing to write, so it works beside writers and a compactor.
+ */
+#ifndef USAGELOG_VIEW_H
+#define USAGELOG_VIEW_H
+
+#include "pass.h"
+#include "recovery.h"
+
+struct view {
+	struct ul_directory directory;
+	struct names names;
+	struct findings findings;
+	struct recovery_state state; /* its checkpoint is as the file says */
+	struct checkpoint none;
+	const struct checkpoint
+		*from; /* what pending calls come on top of: state.checkpoint, or none if settings changed */
+	struct segments segments;
+	struct pass pending;
+};
+
+/* 0, or a negative code and `why`; then nothing is open. Sets the process's time zone to the log's. */
+int view_open(struct view *view, const char *log, struct ul_message *why);
+void view_close(struct view *view);
+
+/* Add the pending calls' totals to the checkpoint's roll-ups. To be called once. 0, -ENOMEM or -EOVERFLOW. */
+int view_add_pending(struct view *view, struct checkpoint **whole);
+
+#endif

@@ -1,0 +1,430 @@
+#!/usr/bin/python3
+"""compact, summary and verify on logs written by hand: the totals are the oracle's, whatever is wrong with the files."""
+
+import json
+import os
+import shutil
+import struct
+import sys
+import unittest
+
+import xxhash
+
+from handmade import LOG_ID, PAGE, LogTest, Segment, container, fill, lock_file, oracle, run, snapshot, totals
+
+
+class Sound(LogTest):
+    zone, group_by = "Europe/Berlin", ("user",)
+
+    def test_totals_are_the_oracles(self):
+        for number in range(3):
+            segment = Segment(self.log, number + 1)
+            fill(segment, 300, seed=number + 1)
+            if number:
+                segment.durable()
+        done = self.compact()
+        self.assertRegex(done.stdout, r"^folded 900 calls from 3 segments in [\d,]+ ms; 0 damaged; summary.json written\n$")
+        self.expect_oracle_agrees()
+        wanted = json.loads(oracle("totals", self.log).stdout)
+        summary = self.summary()
+        self.assertEqual(summary["totals"]["calls"], wanted["calls"])
+        self.assertEqual(summary["totals"]["errors"], wanted["errors"])
+        self.assertEqual(summary["totals"]["tokens"], wanted["total_tokens"])
+        self.assertEqual(summary["totals"]["unpriced"], wanted["unpriced_calls"])
+        self.assertEqual(int(round(float(summary["totals"]["cost_exact"]) * 10**12)), wanted["cost_pico_usd"])
+        self.assertEqual({day: one["calls"] for day, one in summary["daily_totals"].items()},
+                         {day: one["calls"] for day, one in wanted["by_day"].items()})
+        self.assertEqual(len(summary["sessions"]), 900)
+        self.assertEqual(sorted(one["timestamp"] for one in summary["sessions"]), [one["timestamp"] for one in summary["sessions"]])
+        self.verify(0, "--strict")
+
+    def test_what_is_new_is_added(self):
+        segment = Segment(self.log, 1)
+        for part in range(5):
+            fill(segment, 50, start=1700000000 + part * 40000, seed=part)
+            self.compact()
+            self.expect_oracle_agrees()
+        whole = totals(self.log)
+        for name in os.listdir(self.log):
+            if not name.endswith(".seg") and name != "log.conf":
+                os.unlink(self.path(name))
+        self.compact()
+        self.assertEqual(totals(self.log), whole)
+        before = snapshot(self.log)
+        self.assertIn("folded 0 calls from 0 segments", self.compact().stdout)
+        after = snapshot(self.log)
+        del before[self.path("summary.json")], after[self.path("summary.json")]
+        self.assertEqual(before, after)
+
+    def test_only_new_days_are_written(self):
+        segment = Segment(self.log, 1)
+        segment.call(1700000000)
+        segment.call(1700100000)
+        self.compact()
+        segment.call(1700200000)
+        self.compact()
+        self.assertEqual(self.facts_names(), ["2023-11-14.1.facts", "2023-11-16.1.facts", "2023-11-17.2.facts"])
+
+    def test_more_than_a_thousand_calls(self):
+        segment = Segment(self.log, 1)
+        fill(segment, 2500, step=-60)
+        self.compact()
+        self.expect_oracle_agrees()
+        self.assertEqual(len(self.summary()["sessions"]), 1000)
+
+    def test_metadata_stay_as_given(self):
+        segment = Segment(self.log, 1)
+        context = b'{"metadata":{"big":12345678901234567890123,"small":1.2300,"user":"\xc3\xa9"},"operation":"chat"}'
+        segment.put(1 << 28 | segment.model("p", "m"), segment.define(2, context) | 1 << 28 | 1 << 29,
+                    struct.pack("<qq8I", 10**18, 0, 1, 2, 3, 4, 5, 6, 0, 0))
+        self.compact()
+        self.summary()
+        with open(self.path("summary.json"), encoding="utf-8") as file:
+            self.assertIn('{"big":12345678901234567890123,"small":1.2300,"user":"é"}', file.read())
+
+    def test_balances_and_reversals(self):
+        segment = Segment(self.log, 1)
+        segment.balance(1700000000, 1000, 5000000, 10**15, 3)
+        segment.balance(1700000000, 7, 70, 5, 1)
+        segment.balance(1700000000, 9, 90, 6, 2)
+        one = {"cost": 5 * 10**12, "latency": 1000, "call_id": b"one-and-the-same", "operation": "chat"}
+        segment.call(1700000090, call_id=b"quite-another-id")
+        segment.call(1700000100, **one)
+        self.compact()
+        self.expect_oracle_agrees()
+        self.assertEqual(len(self.summary()["sessions"]), 2)
+        segment.call(1700000100, reversal=True, **one)
+        segment.call(1700000100, **(one | {"cost": 6 * 10**12}))
+        self.compact()
+        self.expect_oracle_agrees()
+        summary = self.summary()
+        self.assertEqual(summary["totals"]["calls"], 1000 + 7 + 2)
+        self.assertEqual(summary["model_breakdown"]["gpt-3"]["calls"], 1009)
+        self.assertEqual([one["cost_usd_exact"] for one in summary["sessions"]], ["0", "6"])
+        self.verify(0, "--strict")
+        segment.call(1700000100, reversal=True, **(one | {"cost": 6 * 10**12}))
+        self.compact()
+        self.expect_oracle_agrees()
+        self.assertEqual(len(self.summary()["sessions"]), 1)
+
+    def test_other_settings_fold_anew(self):
+        segment = Segment(self.log, 1)
+        fill(segment, 200)
+        self.compact()
+        self.write_conf("America/New_York", ())
+        self.verify(0)
+        self.compact()
+        self.expect_oracle_agrees()
+        self.verify(0)
+        os.unlink(segment.path)
+        self.write_conf("UTC", ())
+        before = snapshot(self.log)
+        self.assertIn("put the setting back", self.compact(8).stderr)
+        self.assertEqual(snapshot(self.log), before)
+
+
+class Edges(LogTest):
+    def test_empty_log(self):
+        self.assertIn("folded 0 calls", self.compact().stdout)
+        self.assertEqual(self.summary()["sessions"], [])
+        self.verify(0, "--strict")
+        self.assertEqual(run("summary", "--log", self.log).returncode, 0)
+
+    def test_no_log(self):
+        for command in ("compact", "verify", "summary"):
+            done = run(command, "--log", self.path("none"))
+            self.assertEqual(done.returncode, 8)
+            self.assertIn("there is no such directory", done.stderr)
+
+    def test_second_compactor_leaves(self):
+        open(self.path("lock"), "wb").close()
+        with lock_file(self.path("lock")):
+            self.assertIn("another compactor is at work", self.compact(2).stderr)
+        self.compact()
+
+    def test_quiet(self):
+        self.assertEqual(self.compact(0, "--quiet").stdout, "")
+
+    def test_usage(self):
+        for command in ("compact", "verify", "summary"):
+            self.assertEqual(run(command, "--log", self.log, "extra").returncode, 16)
+            self.assertEqual(run(command, "--log", self.log, "--nonsense").returncode, 16)
+        for days in ("0", "-1", "x", "1x", "99999999999999999999"):
+            self.assertEqual(run("summary", "--log", self.log, "--days", days).returncode, 16)
+
+    def test_names_cannot_reach_the_terminal(self):
+        segment = Segment(self.log, 1)
+        # Not a name: the definition is not valid, so the call is of (unknown).
+        segment.call(model="\x1b[2Jevil")
+        self.compact()
+        self.assertIn("(unknown)", self.summary()["model_breakdown"])
+        self.assertNotIn("\x1b", run("summary", "--log", self.log).stdout)
+        self.expect_oracle_agrees()
+
+    def test_summary_counts_what_is_pending(self):
+        segment = Segment(self.log, 1)
+        fill(segment, 100)
+        self.compact()
+        folded = json.loads(run("summary", "--log", self.log, "--json").stdout)
+        fill(segment, 50, seed=9)
+        before = snapshot(self.log)
+        pending = json.loads(run("summary", "--log", self.log, "--json").stdout)
+        self.assertEqual(snapshot(self.log), before)
+        self.assertEqual((folded["pending"], pending["pending"]), (0, 50))
+        self.assertEqual(pending["totals"]["calls"], 150)
+        self.assertIn("50 of them are not in summary.json yet", run("summary", "--log", self.log).stdout)
+        self.compact()
+        again = json.loads(run("summary", "--log", self.log, "--json").stdout)
+        self.assertEqual(again["totals"], pending["totals"])
+
+    def test_fallback_directory(self):
+        backup = os.path.join(self.top, "backup")
+        self.write_conf("UTC", fallbacks=[backup])
+        fill(Segment(self.log, 1), 40)
+        self.compact()
+        os.mkdir(backup)
+        fill(Segment(backup, 2), 60)
+        self.compact()
+        self.assertEqual(self.summary()["totals"]["calls"], 100)
+        self.expect_oracle_agrees()
+
+
+class Damage(LogTest):
+    """Each kind of damage that FORMAT.md 10 names."""
+
+    def setUp(self):
+        super().setUp()
+        self.segment = Segment(self.log, 1)
+        fill(self.segment, 200)
+        self.compact()
+        fill(self.segment, 100, start=1701000000, seed=2)
+        self.compact()
+        self.whole = totals(self.log)
+
+    def corrupt(self, name):
+        with open(self.path(name), "r+b") as file:
+            file.seek(70)
+            file.write(b"\xff\xff\xff")
+
+    def expect_healed(self, status=0):
+        done = self.compact(status)
+        self.expect_oracle_agrees()
+        self.assertEqual(totals(self.log), self.whole)
+        self.summary()
+        self.verify(0)
+        return done
+
+    def set_aside(self, name):
+        return [one for one in os.listdir(self.log) if one.startswith(name + ".corrupted.")]
+
+    def test_checkpoint_corrupt(self):
+        self.corrupt("checkpoint")
+        self.assertIn("damaged", self.verify(4))
+        self.assertIn("checkpoint.previous is gone on from", self.expect_healed().stderr)
+        self.assertEqual(len(self.set_aside("checkpoint")), 1)
+
+    def test_checkpoint_gone(self):
+        os.unlink(self.path("checkpoint"))
+        self.expect_healed()
+
+    def test_both_checkpoints_corrupt(self):
+        self.corrupt("checkpoint")
+        self.corrupt("checkpoint.previous")
+        self.expect_healed()
+        self.assertEqual(len(self.set_aside("checkpoint") + self.set_aside("checkpoint.previous")), 2)
+
+    def test_both_checkpoints_gone(self):
+        os.unlink(self.path("checkpoint"))
+        os.unlink(self.path("checkpoint.previous"))
+        self.expect_healed()
+
+    def test_calls_that_cannot_be_had_again_are_named(self):
+        other = Segment(self.log, 7)
+        fill(other, 30)
+        self.compact()
+        for name in ("checkpoint", "checkpoint.previous"):
+            os.unlink(self.path(name))
+        os.unlink(other.path)
+        done = self.compact(1)
+        self.assertIn("cannot be had again", done.stderr)
+        self.assertTrue(self.set_aside("2023-11-15.3.facts"))
+
+    def test_previous_corrupt(self):
+        self.corrupt("checkpoint.previous")
+        self.expect_healed()
+
+    def test_newer_checkpoint_is_refused(self):
+        with open(self.path("checkpoint"), "r+b") as file:
+            data = bytearray(file.read())
+            data[16] = 2
+            data[8:16] = struct.pack("<Q", xxhash.xxh3_64_intdigest(bytes(data[16:])))
+            file.seek(0)
+            file.write(data)
+        before = snapshot(self.log)
+        self.assertIn("newer usagelog", self.compact(8).stderr)
+        self.assertEqual(snapshot(self.log), before)
+        self.assertEqual(run("verify", "--log", self.log).returncode & 8, 8)
+
+    def test_fact_file_corrupt(self):
+        name = self.facts_names()[0]
+        self.corrupt(name)
+        self.assertIn(name, self.verify(4))
+        self.assertIn("folded anew", self.expect_healed().stderr)
+        self.assertEqual(len(self.set_aside(name)), 1)
+
+    def test_fact_files_gone(self):
+        for name in self.facts_names():
+            os.unlink(self.path(name))
+        self.verify(4)
+        self.expect_healed()
+
+    def test_fact_file_and_segment_gone(self):
+        name = self.facts_names()[0]
+        os.unlink(self.path(name))
+        os.unlink(self.segment.path)
+        done = self.compact(1)
+        self.assertIn("not all slots of this day", done.stderr)
+        self.assertIn("its file is missing", done.stderr)
+        self.assertEqual(self.summary()["totals"]["calls"], 300)
+        self.assertIn("are not", self.verify(4))
+        self.compact(0)
+
+    def test_id_set_gone_or_corrupt(self):
+        name = next(one for one in os.listdir(self.log) if one.endswith(".ids"))
+        os.unlink(self.path(name))
+        self.expect_healed()
+        name = next(one for one in os.listdir(self.log) if one.endswith(".ids"))
+        self.corrupt(name)
+        self.expect_healed()
+
+    def test_summary_corrupt_missing_or_a_directory(self):
+        with open(self.path("summary.json"), "w", encoding="utf-8") as file:
+            file.write("{")
+        self.verify(4)
+        self.expect_healed()
+        os.unlink(self.path("summary.json"))
+        self.verify(1, "--strict")
+        self.expect_healed()
+        os.unlink(self.path("summary.json"))
+        os.mkdir(self.path("summary.json"))
+        self.expect_healed()
+        self.assertEqual(len(self.set_aside("summary.json")), 1)
+
+    def test_summary_that_says_something_else(self):
+        with open(self.path("summary.json"), encoding="utf-8") as file:
+            summary = json.load(file)
+        summary["totals"]["calls"] += 1
+        with open(self.path("summary.json"), "w", encoding="utf-8") as file:
+            json.dump(summary, file)
+        self.assertIn("is not what the checkpoint says", self.verify(4))
+        self.expect_healed()
+
+    def test_leftovers_go(self):
+        for name in ("checkpoint.new", "checkpoint.previous.new", "2023-11-15.9.facts.new", "2023-11-15.1234.facts", "99.ids"):
+            with open(self.path(name), "wb") as file:
+                file.write(b"left over")
+        with open(self.path("mine.new"), "wb") as file:
+            file.write(b"not the compactor's")
+        self.verify(1, "--strict")
+        self.expect_healed()
+        self.assertFalse([one for one in os.listdir(self.log) if "1234" in one or one == "99.ids" or one.startswith("checkpoint.new")])
+        self.assertTrue(os.path.exists(self.path("mine.new")))
+
+    def test_foreign_segment(self):
+        fill(Segment(self.log, 3, log_id=bytes(16)), 10)
+        self.assertIn("belongs to another log", self.compact().stderr)
+        self.assertEqual(totals(self.log), self.whole)
+        self.assertIn("belongs to another log", self.verify(1, "--strict"))
+
+    def test_copied_segment_counts_once(self):
+        shutil.copy(self.segment.path, self.path("copy.seg"))
+        self.expect_healed()
+
+    def test_conflict(self):
+        other = Segment(self.log, 1, generation=3)
+        slot = self.segment.first + 100
+        other.call(1, provider="x", model="y", slot=slot)
+        self.segment.call(1702000000)
+        # Only slots that are not folded are compared by compact; verify compares all.
+        self.compact()
+        self.assertIn("different valid calls", self.verify(4))
+        self.expect_oracle_agrees()
+
+    def test_rescue_file_fills_what_was_lost(self):
+        slot = self.segment.call(1702000000)
+        self.segment.durable()
+        with open(self.segment.path, "rb") as file:
+            file.seek(slot * 64)
+            data = file.read(64)
+        self.segment.write(slot * 64, bytes(64))
+        self.assertIn("1 damaged", self.compact().stdout)
+        rescue = Segment(self.log, 1, generation=1)
+        rescue.write(slot * 64, data)
+        self.assertIn("folded 1 call from 1 segment", self.compact().stdout)
+        self.expect_oracle_agrees()
+
+    def test_truncated_segment(self):
+        with open(self.segment.path, "r+b") as file:
+            file.truncate(self.segment.first * 64 + 100 * 64)
+        self.assertIn("cut short", self.compact().stderr)
+        self.assertEqual(totals(self.log)["facts"], self.whole["facts"])
+        self.verify(4)
+
+    def test_one_header_page_damaged(self):
+        for page in (0, 1):
+            self.segment.write(page * PAGE + 40, b"\xee")
+            done = self.compact(1 if page else 0)
+            self.assertIn("both header pages" if page else "header page 0 is damaged", done.stderr)
+            self.assertEqual(totals(self.log)["facts"], self.whole["facts"])
+            self.assertEqual(run("verify", "--log", self.log).returncode & 4, 4)
+
+    def test_bad_file_does_not_stop_the_rest(self):
+        with open(self.path("0" * 32 + ".seg"), "wb"):
+            pass
+        os.mkdir(self.path("1" * 32 + ".seg"))
+        os.symlink("/etc/passwd", self.path("2" * 32 + ".seg"))
+        os.mkfifo(self.path("3" * 32 + ".seg"))
+        self.segment.call(1702000000)
+        self.assertIn("folded 1 call", self.compact(1).stdout)
+
+    def test_damaged_slots(self):
+        slots = [self.segment.call(1702000000 + i) for i in range(10)]
+        self.segment.durable()
+        self.segment.damage(slots[3])
+        self.segment.write(slots[5] * 64, bytes(64))
+        self.segment.write(slots[7] * 64, bytes(8))
+        self.assertIn("folded 7 calls from 1 segment", self.compact().stdout)
+        self.expect_oracle_agrees()
+        text = self.verify(4)
+        self.assertIn(f"{slots[3]} at byte {slots[3] * 64}", text)
+        self.assertIn("at most 3 calls lost of 310; the rest is sound", text)
+
+    def test_holes_and_unfinished_slots_are_residue(self):
+        slots = [self.segment.call(1702000000 + i) for i in range(5)]
+        self.segment.write(slots[1] * 64, bytes(64))
+        self.segment.write(slots[2] * 64, bytes(8))
+        self.assertIn("folded 3 calls", self.compact().stdout)
+        self.assertIn("1 holes, 1 unfinished, 0 damaged", self.verify(0))
+        self.verify(1, "--strict")
+        self.assertIn("TAIL", self.verify(0))
+        # The writer comes to it later.
+        self.segment.call(1702000001, slot=slots[1])
+        self.assertIn("folded 1 call from", self.compact().stdout)
+        self.expect_oracle_agrees()
+
+    def test_damaged_definition(self):
+        self.segment.damage(self.segment.model("new", "never seen"))
+        self.segment.call(1702000000, provider="new", model="never seen")
+        self.compact()
+        self.assertEqual(self.summary()["model_breakdown"]["(unknown)"]["calls"], 1)
+        self.expect_oracle_agrees()
+
+    def test_unknown_kinds_stay_unfolded(self):
+        self.segment.put(9 << 28, 0, bytes(48))
+        self.assertIn("folded 0 calls", self.compact().stdout)
+        self.assertEqual(run("verify", "--log", self.log).returncode, 8)
+        self.expect_oracle_agrees()
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=1)

@@ -1,0 +1,189 @@
+/*
+ * While a run of the compactor is at work every call to the system fails, once or from then on. Whatever came of that run, the next one gives the
+ * totals of an undisturbed one: each call once.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "calendar.h"
+#include "compact.h"
+#include "os.h"
+#include "usagelog.h"
+
+enum { CALLS = 700 };
+
+static char path[] = "/tmp/usagelog-faults-XXXXXX";
+
+static struct {
+	int kind, error;
+	uint32_t first, count, seen;
+} plan = {.kind = -1};
+
+static int answer(enum os_call call)
+{
+	if ((int)call != plan.kind)
+		return 0;
+	uint32_t n = ++plan.seen;
+	return n >= plan.first && n - plan.first < plan.count ? plan.error : 0;
+}
+
+static void empty_directory(void)
+{
+	char command[200];
+	snprintf(command, sizeof(command), "rm -rf '%s'/*", path);
+	assert_int_equal(system(command), 0);
+}
+
+/* A day's calls, not synced by their writer, so that the compactor must. */
+static void record_calls(int64_t day)
+{
+	usagelog *log;
+	struct usagelog_options options = {
+		.size = sizeof(options), .flags = USAGELOG_NO_HELPER, .segment_size_bytes = 65536, .time_zone = "UTC"};
+	assert_int_equal(usagelog_open(&log, path, &options), 0);
+	for (uint32_t i = 0; i < CALLS; i++) {
+		uint8_t id[16];
+		uint64_t number = (uint64_t)day * CALLS + i;
+		usagelog_call_id((const char *)&number, sizeof(number), id);
+		struct usagelog_names names = {
+			.provider = "p", .model = i % 2 ? "a" : "b", .attributes = {.operation = "chat"}};
+		struct usagelog_call call = {.time_ns = (day * 86400 + i) * 1000000000,
+					     .input_tokens = i,
+					     .cost_pico_usd = 7,
+					     .flags = USAGELOG_COST,
+					     .call_id = id};
+		assert_int_equal(usagelog_record_names(log, &names, &call), 0);
+	}
+	assert_int_equal(usagelog_close(log, 0), 0);
+}
+
+struct totals {
+	int error;
+	int64_t calls, input, cost, listed, days;
+};
+
+static struct totals compact(void)
+{
+	struct totals totals = {0};
+	struct ul_directory directory;
+	struct ul_message why;
+	struct names names;
+	struct checkpoint checkpoint = {0};
+	struct compact_result result;
+	struct findings findings = {0};
+	totals.error = ul_directory_open(&directory, path, &why);
+	if (totals.error)
+		return totals;
+	int lock = store_lock(directory.fd);
+	totals.error = lock < 0 ? lock : names_init(&names);
+	if (!totals.error) {
+		totals.error = compact_run(&directory, &checkpoint, &names, &result, &findings, &why);
+		for (size_t i = 0; i < checkpoint.rollup_count && !totals.error; i++) {
+			totals.calls += checkpoint.rollups[i].row.calls;
+			totals.input += checkpoint.rollups[i].row.tokens[UL_INPUT];
+			totals.cost += (int64_t)checkpoint.rollups[i].row.cost_pico_usd.low;
+		}
+		totals.listed = (int64_t)checkpoint.call_count;
+		totals.days = (int64_t)checkpoint.day_count;
+		checkpoint_clear(&checkpoint);
+		findings_clear(&findings);
+		names_clear(&names);
+	}
+	os_close(lock);
+	ul_directory_close(&directory);
+	return totals;
+}
+
+static void expect_totals(int64_t days)
+{
+	struct totals totals = compact();
+	assert_int_equal(totals.error, 0);
+	assert_int_equal(totals.calls, days * CALLS);
+	assert_int_equal(totals.input, days * CALLS * (CALLS - 1) / 2);
+	assert_int_equal(totals.cost, days * CALLS * 7);
+	assert_int_equal(totals.listed, days * CALLS < 1000 ? days * CALLS : 1000);
+	assert_int_equal(totals.days, days);
+}
+
+/* A run over one day that is folded and one that is new, in which calls of this kind fail. How many of them there were. */
+static uint32_t disturb(int kind, uint32_t first, uint32_t count, int error)
+{
+	empty_directory();
+	record_calls(1);
+	expect_totals(1);
+	record_calls(2);
+	plan.seen = 0;
+	plan.first = first;
+	plan.count = count;
+	plan.error = error;
+	plan.kind = kind;
+	compact();
+	plan.kind = -1;
+	expect_totals(2);
+	/* And once more, with nothing to do. */
+	expect_totals(2);
+	return plan.seen;
+}
+
+static void every_call_fails(void **state)
+{
+	(void)state;
+	static const int errors[] = {EIO, ENOSPC, ENOMEM};
+	uint32_t points = 0, kinds = 0;
+	for (int kind = 0; kind < OS_CALLS; kind++) {
+		uint32_t seen = disturb(kind, UINT32_MAX, 0, EIO);
+		kinds += seen > 0;
+		/* Allocations are many and alike: the first fifty, then ever rarer ones. */
+		for (uint32_t n = 1; n <= seen; n += n < 50 ? 1 : n / 8) {
+			disturb(kind, n, 1, errors[n % 3]);
+			disturb(kind, n, UINT32_MAX, errors[n % 3]);
+			points += 2;
+		}
+	}
+	print_message("%u points, %u kinds of calls\n", points, kinds);
+	assert_true(points > 100);
+	assert_true(kinds >= 9);
+}
+
+static void a_failed_sync_is_not_repeated(void **state)
+{
+	(void)state;
+	disturb(OS_SYNC_RANGE, 1, 1, EIO);
+	char command[200];
+	/* What could not be synced was copied, and only then folded. */
+	snprintf(command, sizeof(command), "ls '%s'/*.1.seg >/dev/null", path);
+	assert_int_equal(system(command), 0);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	os_fault = answer;
+	assert_int_equal(calendar_set_zone("UTC"), 0);
+	return mkdtemp(path) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	empty_directory();
+	return rmdir(path);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(every_call_fails),
+					   cmocka_unit_test(a_failed_sync_is_not_repeated)};
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,99 @@
+#!/usr/bin/python3
+"""The compactor killed at each of its system calls, and run again: the totals of an uninterrupted run, byte for byte."""
+
+import collections
+import os
+import re
+import shutil
+import subprocess
+import sys
+import unittest
+
+from handmade import PROGRAM, LogTest, Segment, fill, run, totals
+
+# strace counts by call and not over all of them, so every call is named by (name, how manieth).
+# Those that end the process anyway, or that no state hangs on.
+LEFT_OUT = {"exit_group", "execve"}
+
+
+def strace_works():
+    if not shutil.which("strace"):
+        return False
+    done = subprocess.run(["strace", "-o", os.devnull, "true"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return done.returncode == 0
+
+
+def calls_of(log, trace):
+    """The system calls of one run, in order, each as (name, how manieth of that name)."""
+    subprocess.run(["strace", "-f", "-o", trace, PROGRAM, "compact", "--log", log], check=True, stdout=subprocess.DEVNULL, timeout=120)
+    seen, calls = collections.Counter(), []
+    with open(trace, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            match = re.match(r"^\d+\s+(\w+)\(", line)
+            if not match:
+                continue
+            seen[match.group(1)] += 1
+            if match.group(1) not in LEFT_OUT:
+                calls.append((match.group(1), seen[match.group(1)]))
+    return calls
+
+
+class Killed(LogTest):
+    def killed_everywhere(self, prepare):
+        """Kill a run on a copy of the prepared log at every call, each on a fresh copy; run again; compare."""
+        prepare()
+        pristine = os.path.join(self.top, "pristine")
+        shutil.copytree(self.log, pristine)
+        whole = os.path.join(self.top, "whole")
+        shutil.copytree(pristine, whole)
+        calls = calls_of(whole, os.path.join(self.top, "trace"))
+        wanted = totals(whole)
+        killed = 0
+        for name, number in calls:
+            shutil.rmtree(self.log)
+            shutil.copytree(pristine, self.log)
+            done = subprocess.run(["strace", "-f", "-o", os.devnull, "-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={number}",
+                                   PROGRAM, "compact", "--log", self.log], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
+            killed += done.returncode != 0
+            where = f"killed at {name} number {number}"
+            again = run("compact", "--log", self.log)
+            self.assertEqual(again.returncode, 0, where + ": " + again.stderr)
+            self.assertEqual(totals(self.log), wanted, where)
+            self.assertEqual(run("verify", "--log", self.log).returncode, 0, where)
+        # Every call was reached, but for the few that a run makes depending on the moment.
+        self.assertGreater(killed, len(calls) * 9 // 10)
+        print(f"killed at {killed} of {len(calls)} system calls")
+
+    def test_first_run(self):
+        self.killed_everywhere(lambda: fill(Segment(self.log, 1), 60, step=20000))
+
+    def test_later_run(self):
+        def prepare():
+            segment = Segment(self.log, 1)
+            fill(segment, 40, step=20000)
+            run("compact", "--log", self.log)
+            fill(segment, 30, start=1700400000, step=20000, seed=2)
+            run("compact", "--log", self.log)
+            fill(segment, 30, start=1700600000, step=20000, seed=3)
+
+        self.killed_everywhere(prepare)
+
+    def test_run_that_recovers(self):
+        def prepare():
+            segment = Segment(self.log, 1)
+            fill(segment, 20, step=20000)
+            run("compact", "--log", self.log)
+            fill(segment, 20, start=1700400000, step=20000, seed=2)
+            run("compact", "--log", self.log)
+            with open(self.path("checkpoint"), "r+b") as file:
+                file.write(b"damaged")
+            os.unlink(self.path(self.facts_names()[0]))
+
+        self.killed_everywhere(prepare)
+
+
+if __name__ == "__main__":
+    if not strace_works():
+        print("skipped: no strace, or it may not trace here")
+        sys.exit(77)
+    unittest.main(verbosity=1)
