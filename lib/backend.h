@@ -38,6 +38,7 @@ struct ul_backend_kind {
 struct ul_backend {
 	const struct ul_backend_kind *kind;
 	int event;
+	int fd;              /* that a forked child must close; -1: none */
 	struct ul_job *done; /* ended, not told yet */
 	void *state;
 };

@@ -39,6 +39,7 @@ static int open_uring(struct ul_backend *backend, int event)
 	/* Waiting with a timeout needs EXT_ARG, and jobs' data need not stay put: kernels that have DEFER_TASKRUN have both. */
 	io_uring_ring_dontfork(&state->ring);
 	backend->event = event;
+	backend->fd = state->ring.ring_fd;
 	backend->state = state;
 	return 0;
 }
@@ -150,6 +151,7 @@ static void wait_uring(struct ul_backend *backend, uint64_t timeout_ns)
 static void close_uring(struct ul_backend *backend)
 {
 	struct state *state = backend->state;
+	backend->fd = -1;
 	io_uring_queue_exit(&state->ring);
 	free(state);
 	backend->state = NULL;

@@ -335,6 +335,7 @@ static int start(usagelog *log)
 		return -ENOMEM;
 	helper->log = log;
 	helper->ahead_pages = AHEAD_PAGES_LEAST;
+	helper->backend.fd = -1;
 	helper->event = os_event();
 	int error = helper->event < 0 ? helper->event : os_thread(&helper->thread, run, helper);
 	if (error) {
@@ -392,6 +393,7 @@ void ul_helper_forget(usagelog *log)
 	if (!log->helper)
 		return;
 	/* Its thread and ring are the parent's. The descriptors are copies, and closed; the ring's memory is not inherited. */
+	os_close(log->helper->backend.fd);
 	os_close(log->helper->event);
 	free(log->helper);
 	log->helper = NULL;

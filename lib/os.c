@@ -151,6 +151,24 @@ int os_sync_range(void *address, size_t bytes)
 	return msync(address, bytes, MS_SYNC) ? -errno : 0;
 }
 
+/* Where the filesystem cannot allocate, zeros are written: slower, and as safe. */
+static int write_zeros(int fd, uint64_t offset, uint64_t bytes)
+{
+	static const char zeros[65536];
+	struct stat found;
+	if (fstat(fd, &found))
+		return -errno;
+	uint64_t at = offset > (uint64_t)found.st_size ? offset : (uint64_t)found.st_size;
+	while (at < offset + bytes) {
+		size_t now = offset + bytes - at < sizeof(zeros) ? (size_t)(offset + bytes - at) : sizeof(zeros);
+		int error = os_write(fd, zeros, now, at);
+		if (error)
+			return error;
+		at += now;
+	}
+	return 0;
+}
+
 int os_extend(int fd, uint64_t offset, uint64_t bytes)
 {
 	int error = fault(OS_EXTEND);
@@ -164,6 +182,8 @@ int os_extend(int fd, uint64_t offset, uint64_t bytes)
 	do
 		failed = fallocate(fd, 0, (off_t)offset, (off_t)bytes);
 	while (failed && errno == EINTR);
+	if (failed && errno == EOPNOTSUPP)
+		return write_zeros(fd, offset, bytes);
 	return failed ? -errno : 0;
 }
 

@@ -62,6 +62,9 @@ int usagelog_record(usagelog *log, usagelog_model model, usagelog_context contex
 	if (unlikely(ul_thread.serial != log->serial))
 		return record_rare(log, model, context, call);
 
+	/* First: between claim and commit is no place to call a function, and no register is in use yet. */
+	int64_t time_ns = call->time_ns ? call->time_ns : now_ns();
+
 	/* The limit is the helper's to change; its value at this moment is compared with a later one below. */
 	uint32_t limit = atomic_load_explicit(&lane->limit, memory_order_relaxed);
 	if (unlikely(atomic_load_explicit(&lane->next, memory_order_relaxed) >= limit))
@@ -93,7 +96,7 @@ int usagelog_record(usagelog *log, usagelog_model model, usagelog_context contex
 	uint32_t flags = (priced ? 0 : UL_UNPRICED) | (latency ? 0 : UL_LATENCY_UNKNOWN);
 	uint64_t body[7];
 	body[0] = pair(ul_tag(UL_KIND_CALL, model_slot), flags | context_slot);
-	body[1] = (uint64_t)(call->time_ns ? call->time_ns : now_ns());
+	body[1] = (uint64_t)time_ns;
 	body[2] = priced ? (uint64_t)call->cost_pico_usd : 0;
 	body[3] = pair(call->input_tokens, call->cache_read_tokens);
 	body[4] = pair(call->cache_write_5m_tokens, call->cache_write_1h_tokens);

@@ -53,7 +53,7 @@ static int64_t coarse_ns(void)
 
 static uint8_t *floor_file(size_t bytes, int *fd)
 {
-	void *base;
+	void *base = NULL;
 	*fd = os_open(AT_FDCWD, "bench_record.floor", O_RDWR | O_CREAT | O_TRUNC);
 	int error = *fd < 0 ? *fd : os_extend(*fd, 0, bytes);
 	os_unlink(AT_FDCWD, "bench_record.floor");

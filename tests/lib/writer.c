@@ -158,7 +158,7 @@ static void *record_part(void *arg)
 			exit(1);
 		}
 		if (i / part->step % 4 == 0)
-			usleep(3000); /* slow enough to be killed in the middle */
+			usleep(10000); /* slow enough to be killed in the middle */
 	}
 	return NULL;
 }
