@@ -1,0 +1,33 @@
+/* Files for code under test that takes descriptors, and a place for its messages. */
+#include "fuzz.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+int fuzz_file(const uint8_t *data, size_t bytes)
+{
+	int fd = memfd_create("fuzz", MFD_CLOEXEC);
+	FUZZ_CHECK(fd >= 0);
+	FUZZ_CHECK(pwrite(fd, data, bytes, 0) == (ssize_t)bytes);
+	return fd;
+}
+
+char *fuzz_directory(void)
+{
+	static char in_memory[] = "/dev/shm/usagelog_fuzz.XXXXXX", on_disk[] = "/tmp/usagelog_fuzz.XXXXXX";
+	char *path = mkdtemp(in_memory);
+	if (!path)
+		path = mkdtemp(on_disk);
+	FUZZ_CHECK(path);
+	return path;
+}
+
+void fuzz_silence(void)
+{
+	static FILE *nowhere;
+	if (nowhere)
+		return;
+	nowhere = fopen("/dev/null", "w");
+	FUZZ_CHECK(nowhere);
+	stderr = nowhere;
+}

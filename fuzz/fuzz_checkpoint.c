@@ -1,0 +1,52 @@
+/* A checkpoint: checked, loaded, encoded again. */
+#include <string.h>
+
+#include "checkpoint.h"
+#include "container_mutator.h"
+#include "fuzz.h"
+
+static void *encode_again(const struct ul_container *file, size_t *bytes)
+{
+	struct names names;
+	struct checkpoint checkpoint = {0};
+	int error;
+	FUZZ_CHECK(names_init(&names) == 0 && checkpoint_load(&checkpoint, &names, file) == 0);
+	checkpoint_calls(&checkpoint);
+	for (size_t i = 0; i < checkpoint.segment_count; i++)
+		FUZZ_CHECK(checkpoint_find_segment(&checkpoint, &checkpoint.segments[i].record.id) ==
+			   &checkpoint.segments[i]);
+	for (size_t i = 0, rollups; i < checkpoint.day_count; i++) {
+		FUZZ_CHECK(checkpoint_find_day(&checkpoint, checkpoint.days[i].day) == &checkpoint.days[i]);
+		checkpoint_day_rollups(&checkpoint, checkpoint.days[i].day, &rollups);
+		FUZZ_CHECK(rollups <= checkpoint.rollup_count);
+	}
+	void *encoded = checkpoint_encode(&checkpoint, &names, &file->header->log_id, bytes, &error);
+	FUZZ_CHECK(encoded && !error);
+	checkpoint_clear(&checkpoint);
+	names_clear(&names);
+	return encoded;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
+{
+	struct ul_container first, second;
+	void *aligned = container_aligned(data, bytes), *once = NULL, *twice = NULL;
+	size_t once_bytes, twice_bytes;
+	if (ul_container_open(&first, UL_CONTAINER_CHECKPOINT, aligned, bytes, NULL) == UL_CONTAINER_VALID) {
+		container_walk(&first);
+		once = encode_again(&first, &once_bytes);
+		FUZZ_CHECK(ul_container_open(&second, UL_CONTAINER_CHECKPOINT, once, once_bytes,
+					     &first.header->log_id) == UL_CONTAINER_VALID);
+		twice = encode_again(&second, &twice_bytes);
+		FUZZ_CHECK(twice_bytes == once_bytes && !memcmp(once, twice, once_bytes));
+	}
+	free(twice);
+	free(once);
+	free(aligned);
+	return 0;
+}
+
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t bytes_max, unsigned seed)
+{
+	return container_mutate(data, bytes, bytes_max, seed, UL_CONTAINER_CHECKPOINT);
+}

@@ -1,0 +1,96 @@
+#!/bin/bash
+# Builds and tests everything, in each configuration that must hold, under build/ of the source tree: tests/all.sh
+# What must be installed stands in README.md. The last line says what came of it; the exit status is 0 if nothing failed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+jobs=$(nproc)
+results=$PWD/build/results
+passed=0 failed=0 skipped=0
+# Addresses that are not randomized, which the thread sanitizer wants with newer kernels; some containers do not allow it.
+fixed=(env)
+setarch -R true 2>/dev/null && fixed=(setarch -R)
+mkdir -p "$results"
+rm -f "$results"/*.xml
+
+fail() {
+	echo "FAILED: $*" >&2
+	failed=$((failed + 1))
+}
+
+# build CONFIG [TARGET]: with tests/configs/CONFIG.cmake.
+build() {
+	echo "== build $1"
+	if ! cmake -G Ninja -C "tests/configs/$1.cmake" -S . -B "build/$1" >"$results/$1.configure.txt" 2>&1; then
+		cat "$results/$1.configure.txt"
+		fail "$1 cannot be configured"
+		return 1
+	fi
+	cmake --build "build/$1" -j "$jobs" --target "${2:-all}" || { fail "$1 does not build"; return 1; }
+}
+
+# An attribute of the outermost element of ctest's results.
+count() {
+	sed -n '/<testsuite /,/>/s/.*[[:space:]]'"$2"'="\([0-9]*\)".*/\1/p' "$1" | head -n 1
+}
+
+# check CONFIG [CTEST OPTION]...: run the tests of a build and add them to the sum.
+check() {
+	local config=$1 report=$results/$1.xml all bad left
+	shift
+	echo "== test $config"
+	# ctest's status says no more than its report, from which the failures are counted.
+	(cd "build/$config" && "${fixed[@]}" ctest -j "$jobs" --output-on-failure --output-junit "$report" "$@") || true
+	if [ ! -s "$report" ]; then
+		fail "the tests of $config left no report"
+		return
+	fi
+	all=$(count "$report" tests) bad=$(count "$report" failures)
+	left=$(($(count "$report" skipped) + $(count "$report" disabled)))
+	passed=$((passed + all - bad - left)) failed=$((failed + bad)) skipped=$((skipped + left))
+	[ "$all" -gt 0 ] || fail "$config has no test"
+}
+
+# A test that skips itself everywhere would go unseen: those of tests/required.txt must have run.
+check_required() {
+	local name
+	while read -r name; do
+		case $name in '' | '#'*) continue ;; esac
+		grep -q "<testcase name=\"$name\".* status=\"\(run\|fail\)\"" "$results/release.xml" ||
+			fail "$name stands in tests/required.txt but did not run"
+	done <tests/required.txt
+}
+
+if build release; then
+	check release
+	check_required
+fi
+if build asan; then
+	check asan -LE 'bench'
+fi
+# Races are in what has threads; the compactor has none.
+if build tsan; then
+	check tsan -L 'unit|lib' -LE 'bench'
+fi
+# The other compiler.
+if build clang; then
+	check clang -L 'unit|lib' -LE 'bench'
+fi
+# Fuzzers that really run, if only for a moment.
+if build fuzz fuzzers; then
+	echo "== fuzz"
+	for corpus in fuzz/corpus/*; do
+		target=${corpus##*/}
+		fresh=$(mktemp -d)
+		if "build/fuzz/fuzz/$target" -max_len=65536 -max_total_time=5 -verbosity=0 -artifact_prefix="$results/" "$fresh" \
+			"$corpus" format/golden; then
+			passed=$((passed + 1))
+		else
+			fail "$target found something: $results"
+		fi
+		rm -rf "$fresh"
+	done
+fi
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]

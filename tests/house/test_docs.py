@@ -1,0 +1,92 @@
+"""What README.md tells people to type is typed here.
+
+test_docs.py SOURCE PROGRAM SHARED_LIBRARY CC
+"""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+BLOCK = re.compile(r"^<!-- block: (\w+) -->\n```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CALLS = [{"start": 1768084326.5, "model": "gpt-4o", "usage": {"prompt": 10, "completion": 3}, "id": "r1"},
+         {"start": "2026-01-10T22:32:06Z", "model": "gpt-4o", "usage": {"prompt": 7, "completion": 1}, "id": "r2"}]
+
+
+def run(command, where, environment):
+    """Run a block; its output, or the end of everything."""
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", command], cwd=where, env=environment, text=True, check=False,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
+    if done.returncode:
+        sys.exit(f"README.md: this ended with status {done.returncode}:\n{command}\n{done.stdout}")
+    return done.stdout
+
+
+def try_shell(blocks, program, where, environment):
+    """The quick start for shells, and the import twice."""
+    (where / "calls.jsonl").write_text("".join(json.dumps(call) + "\n" for call in CALLS))
+    run(blocks["shell"], where, environment)
+    run(blocks["import"], where, environment)
+    run(blocks["import"], where, environment)
+    dumped = run(f"'{program}' dump --format jsonl", where, environment).splitlines()
+    # Two by record, two by import.
+    assert len(dumped) == 4, dumped
+    assert len((where / "calls.csv").read_text().splitlines()) == 3
+    run("usagelog compact --quiet && usagelog verify", where, environment)
+    summary = json.loads((where / "log" / "summary.json").read_text())
+    assert sum(day["calls"] for day in summary["daily_totals"].values()) == 4, summary
+
+
+def try_c(blocks, source, library, compiler, where, environment):
+    (where / "program.c").write_text(blocks["c"])
+    flags = f"-Wall -Wextra -Werror -I '{source}/lib' '{library}' -Wl,-rpath,'{library.parent}'"
+    run(f"'{compiler}' program.c -o program {flags} && ./program", where, environment | {"USAGELOG_DIR": str(where / "c")})
+    dumped = run("usagelog --log c dump --format jsonl", where, environment).splitlines()
+    assert len(dumped) == 1 and json.loads(dumped[0])["output_tokens"] == 50, dumped
+
+
+def try_first(blocks, source, where, environment):
+    """The first command, in a copy of the tree, with the package manager left out."""
+    tree = where / "tree"
+    tree.mkdir()
+    for name in ("CMakeLists.txt", "lib", "compactor", "format"):
+        (tree / name).symlink_to(source / name)
+    packages = where / "packages"
+    packages.mkdir()
+    (packages / "apt-get").write_text("#!/bin/sh\nexit 0\n")
+    (packages / "apt-get").chmod(0o755)
+    environment = environment | {"PATH": f"{packages}:{os.environ['PATH']}"}
+    del environment["USAGELOG_DIR"]
+    said = run(blocks["first"], tree, environment)
+    for word in ("gpt-4o", "claude-sonnet-4", "SOUND", "2 calls"):
+        assert word in said, f"{word} is not in what the first command says:\n{said}"
+
+
+def check_references(source, text):
+    """Files that are named are there."""
+    for name in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (source / name).exists(), f"README.md leads to {name}, which is not there"
+
+
+def main():
+    source, program, library, compiler = (pathlib.Path(argument) for argument in sys.argv[1:5])
+    text = (source / "README.md").read_text()
+    blocks = {name: body for name, _, body in BLOCK.findall(text)}
+    missing = {"first", "test", "c", "shell", "import"} - set(blocks)
+    assert not missing, f"README.md lacks the blocks {missing}"
+    assert "tests/all.sh" in blocks["test"]
+    with tempfile.TemporaryDirectory() as place:
+        where = pathlib.Path(place)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("USAGELOG_", "XDG_"))}
+        environment |= {"PATH": f"{program.parent}:{os.environ['PATH']}", "USAGELOG_DIR": str(where / "log"), "HOME": place}
+        try_shell(blocks, program, where, environment)
+        try_c(blocks, source, library, compiler, where, environment)
+        try_first(blocks, source, where, environment)
+    check_references(source, text)
+    print(f"{len(blocks)} blocks")
+
+
+if __name__ == "__main__":
+    main()
