@@ -156,30 +156,25 @@ struct ul_lane {
 	_Atomic uint64_t calls;
 	_Atomic uint32_t page_start;
 	_Atomic uint32_t other_slots;
-	_Atomic uint32_t owned;
+	_Atomic uint32_t owner; /* the thread's id; 0: none */
 	uint8_t pad[60];
 };
 static_assert(sizeof(struct ul_lane) == 128, "two cache lines, the first of which is all that record() touches");
 
-/* What a thread knows: the lane it used last, and those of other handles. */
-enum { UL_THREAD_LANES = 8 };
+/* What a thread knows. */
 struct ul_thread {
-	uint64_t serial; /* of the handle that `lane` belongs to; 0: none */
-	struct ul_lane *lane;
-	uint32_t inside; /* depth of library calls that may hold a lock: a signal handler must not wait for it */
-	uint32_t evict;  /* which of `others` goes next */
-	bool registered; /* its end will be noticed */
-	struct {
-		uint64_t serial;
-		struct ul_lane *lane;
-	} others[UL_THREAD_LANES];
+	uint64_t serial;      /* of the handle that it used last; 0: none */
+	struct ul_lane *lane; /* its lane there */
+	uint32_t inside;      /* depth of library calls that may hold a lock: a signal handler must not wait for it */
+	uint32_t id;          /* the system's; 0: not asked yet */
+	bool registered;      /* its end will be noticed */
 };
 extern _Thread_local struct ul_thread ul_thread __attribute__((tls_model("initial-exec")));
 
 /* This thread's lane for the handle, taking a free one or a new one if it has none. Under the mutex. NULL: no memory. */
 struct ul_lane *ul_lane_get(usagelog *log);
-/* Give a lane back with the rest of its page, for another thread. Under the mutex. */
-void ul_lane_release(usagelog *log, struct ul_lane *lane);
+/* This thread ends: give its lane back with the rest of the page, for another thread. Under the mutex. */
+void ul_lane_release(usagelog *log);
 /* Point a lane at the rest of a page. */
 void ul_lane_set(usagelog *log, struct ul_lane *lane, struct ul_segment *segment, uint32_t first_slot);
 /* Calls recorded through this lane. */

@@ -54,6 +54,26 @@ static int add_block(usagelog *log)
 	return error;
 }
 
+static uint32_t thread_id(void)
+{
+	if (!ul_thread.id)
+		ul_thread.id = os_thread_id();
+	return ul_thread.id;
+}
+
+/* The lane of this thread; NULL: it has none. */
+static struct ul_lane *find_own(usagelog *log)
+{
+	for (uint32_t block = 0; block < log->lane_block_count; block++) {
+		for (uint32_t i = 0; i < UL_LANES_A_BLOCK; i++) {
+			struct ul_lane *lane = &log->lane_blocks[block][i];
+			if (atomic_load_explicit(&lane->owner, memory_order_relaxed) == thread_id())
+				return lane;
+		}
+	}
+	return NULL;
+}
+
 /* A free lane; first one whose page is not full. */
 static struct ul_lane *find_free(usagelog *log)
 {
@@ -61,49 +81,32 @@ static struct ul_lane *find_free(usagelog *log)
 	for (uint32_t block = 0; block < log->lane_block_count; block++) {
 		for (uint32_t i = 0; i < UL_LANES_A_BLOCK; i++) {
 			struct ul_lane *lane = &log->lane_blocks[block][i];
-			if (atomic_load_explicit(&lane->owned, memory_order_relaxed))
+			if (atomic_load_explicit(&lane->owner, memory_order_relaxed))
 				continue;
 			if (lane->segment && atomic_load_explicit(&lane->next, memory_order_relaxed) < lane->page_end)
 				return lane;
 			if (!empty)
 				empty = lane;
-			/* Lanes are taken in order: behind one that was never used there is none that was. */
-			if (!lane->segment)
-				return empty;
 		}
 	}
 	return empty;
 }
 
-static void remember(usagelog *log, struct ul_lane *lane)
-{
-	struct ul_thread *thread = &ul_thread;
-	uint32_t place = thread->evict++ % UL_THREAD_LANES;
-	for (uint32_t i = 0; i < UL_THREAD_LANES; i++)
-		if (!thread->others[i].lane)
-			place = i;
-	/* Of more handles than that, a thread forgets one: its lane stays taken until the handle is closed. */
-	thread->others[place].serial = log->serial;
-	thread->others[place].lane = lane;
-}
-
 struct ul_lane *ul_lane_get(usagelog *log)
 {
-	for (uint32_t i = 0; i < UL_THREAD_LANES; i++) {
-		if (ul_thread.others[i].serial != log->serial || !ul_thread.others[i].lane)
-			continue;
-		ul_thread.lane = ul_thread.others[i].lane;
-		ul_thread.serial = log->serial;
+	/* In a child that fork() did not tell of, the lane was wiped, and is nobody's. */
+	if (ul_thread.serial == log->serial &&
+	    atomic_load_explicit(&ul_thread.lane->owner, memory_order_relaxed) == thread_id())
 		return ul_thread.lane;
-	}
-	struct ul_lane *lane = find_free(log);
+	struct ul_lane *lane = find_own(log);
+	if (!lane)
+		lane = find_free(log);
 	if (!lane && add_block(log))
 		return NULL;
 	if (!lane)
 		lane = log->lane_blocks[log->lane_block_count - 1];
 	ul_process_thread_begins();
-	atomic_store_explicit(&lane->owned, 1, memory_order_relaxed);
-	remember(log, lane);
+	atomic_store_explicit(&lane->owner, thread_id(), memory_order_relaxed);
 	/* The lane before the serial: a signal handler compares the serial, and then uses the lane. */
 	ul_thread.serial = 0;
 	atomic_signal_fence(memory_order_seq_cst);
@@ -113,9 +116,11 @@ struct ul_lane *ul_lane_get(usagelog *log)
 	return lane;
 }
 
-void ul_lane_release(usagelog *log, struct ul_lane *lane)
+void ul_lane_release(usagelog *log)
 {
-	(void)log;
+	struct ul_lane *lane = find_own(log);
+	if (!lane)
+		return;
 	atomic_store_explicit(&lane->limit, 0, memory_order_relaxed);
-	atomic_store_explicit(&lane->owned, 0, memory_order_relaxed);
+	atomic_store_explicit(&lane->owner, 0, memory_order_relaxed);
 }

@@ -371,6 +371,11 @@ int os_thread(pthread_t *thread, void *(*run)(void *), void *arg)
 	return -error;
 }
 
+uint32_t os_thread_id(void)
+{
+	return (uint32_t)gettid();
+}
+
 static int64_t clock_ns(clockid_t clock)
 {
 	struct timespec now;

@@ -92,6 +92,8 @@ int os_uring(void);
 /* Start a thread with all signals blocked. */
 int os_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 
+uint32_t os_thread_id(void);
+
 int64_t os_time_ns(void);       /* wall clock, coarse (some ms) */
 uint64_t os_monotonic_ns(void); /* monotonic, coarse */
 int os_boot_id(uint8_t id[16]);

@@ -31,13 +31,9 @@ static void thread_ends(void *unused)
 	(void)unused;
 	pthread_mutex_lock(&process.mutex);
 	for (usagelog *log = process.first; log; log = log->next_handle) {
-		for (uint32_t i = 0; i < UL_THREAD_LANES; i++) {
-			if (ul_thread.others[i].serial != log->serial || !ul_thread.others[i].lane)
-				continue;
-			ul_lock(log);
-			ul_lane_release(log, ul_thread.others[i].lane);
-			ul_unlock(log);
-		}
+		ul_lock(log);
+		ul_lane_release(log);
+		ul_unlock(log);
 	}
 	pthread_mutex_unlock(&process.mutex);
 	memset(&ul_thread, 0, sizeof(ul_thread));
@@ -56,8 +52,8 @@ static void after_fork_in_parent(void)
 /* The child's copies of descriptors go at once: they would keep the parent's locks alive after its death. */
 static void after_fork_in_child(void)
 {
-	memset(&ul_thread, 0, offsetof(struct ul_thread, registered));
-	memset(ul_thread.others, 0, sizeof(ul_thread.others));
+	/* The child's only thread has another id, and no lane; its end is still noticed. */
+	ul_thread = (struct ul_thread){.registered = ul_thread.registered};
 	for (usagelog *log = process.first; log; log = log->next_handle) {
 		/* Another thread of the parent may have held it. */
 		pthread_mutex_init(&log->mutex, NULL);

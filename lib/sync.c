@@ -239,7 +239,9 @@ int ul_pass_end(usagelog *log, struct ul_pass *pass)
 			int error = range->result;
 			if (!rescue_range(log, range)) {
 				range->result = 1;
+				ul_lock(log);
 				range->segment->retired = true;
+				ul_unlock(log);
 			} else if (!first_error) {
 				first_error = error;
 			}
@@ -287,7 +289,7 @@ void ul_segments_retire(usagelog *log)
 			for (uint32_t i = 0; i < UL_LANES_A_BLOCK; i++) {
 				struct ul_lane *lane = &log->lane_blocks[block][i];
 				if (lane->segment == segment &&
-				    !atomic_load_explicit(&lane->owned, memory_order_relaxed))
+				    !atomic_load_explicit(&lane->owner, memory_order_relaxed))
 					ul_lane_set(log, lane, NULL, 0);
 			}
 		}

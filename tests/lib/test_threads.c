@@ -94,7 +94,7 @@ static void a_thread_goes_on_in_the_page_of_one_that_ended(void **state)
 	assert_int_equal(read_log(path).calls, 1000);
 }
 
-static void more_handles_than_a_thread_remembers(void **state)
+static void a_thread_with_many_handles(void **state)
 {
 	(void)state;
 	enum { HANDLES = 12 };
@@ -110,6 +110,14 @@ static void more_handles_than_a_thread_remembers(void **state)
 		assert_int_equal(usagelog_close(logs[i], 1000), 0);
 	}
 	assert_int_equal(read_log(path).calls, 50 * HANDLES);
+	/* It goes on in its page of each, whichever it used last. */
+	for (size_t n = 0; n < HANDLES; n++) {
+		char name[512];
+		struct stat file;
+		find_file(path, ".seg", n, name);
+		assert_int_equal(stat(name, &file), 0);
+		assert_int_equal(file.st_size, (7 + 1) * 4096);
+	}
 }
 
 /* Does anybody hold the lock of the n-th segment? */
@@ -296,7 +304,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(threads_share_a_handle),
 		TEST(a_thread_goes_on_in_the_page_of_one_that_ended),
-		TEST(more_handles_than_a_thread_remembers),
+		TEST(a_thread_with_many_handles),
 		TEST(a_child_writes_to_a_segment_of_its_own),
 		TEST(a_child_does_not_keep_its_parents_lock),
 		TEST(fork_while_others_record),
