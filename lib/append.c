@@ -33,7 +33,8 @@ static int extend_inline(usagelog *log, struct ul_segment *segment, uint32_t pag
 {
 	uint32_t ready = atomic_load_explicit(&segment->ready_pages, memory_order_relaxed);
 	uint32_t pages = ul_segment_extension(segment, page + 1);
-	int error = os_extend(segment->fd, (uint64_t)ready * UL_PAGE_BYTES, (uint64_t)(pages - ready) * UL_PAGE_BYTES);
+	int error = os_extend(segment->fd, (uint64_t)ready * UL_PAGE_BYTES, (uint64_t)(pages - ready) * UL_PAGE_BYTES,
+			      true);
 	log->stats.inline_extensions++;
 	if (!error)
 		ul_segment_publish(segment, pages);
@@ -188,7 +189,8 @@ static int define(usagelog *log, struct ul_lane *lane, const struct ul_name *nam
 static int find_definition(usagelog *log, struct ul_lane *lane, const struct ul_name *name, uint32_t *slot)
 {
 	*slot = 0;
-	if (!name)
+	/* Attributes that come to nothing, such as an empty metadata object, have no text. */
+	if (!name || !name->text_bytes)
 		return 0;
 	if (name->index)
 		*slot = atomic_load_explicit(&lane->segment->definitions[name->index], memory_order_acquire);
@@ -410,7 +412,7 @@ static int get_index(usagelog *log, const struct ul_key *key, uint32_t *index)
 		return -EAGAIN;
 	int error = name_of(log, key, &name, &own);
 	if (!error)
-		*index = name->index;
+		*index = name->text_bytes ? name->index : 0;
 	free(own);
 	return error;
 }
@@ -461,9 +463,11 @@ int usagelog_record_names(usagelog *log, const struct usagelog_names *names, con
 	bool has_context = ul_key_context(&context, &names->attributes);
 	const struct ul_name *model_name = ul_names_find(&log->names, &model);
 	const struct ul_name *context_name = has_context ? ul_names_find(&log->names, &context) : NULL;
-	if (likely(model_name && (context_name || !has_context)))
+	if (likely(model_name && (context_name || !has_context))) {
+		bool named = context_name && context_name->text_bytes;
 		return usagelog_record(log, (usagelog_model){model_name->index},
-				       (usagelog_context){context_name ? context_name->index : 0}, call);
+				       (usagelog_context){named ? context_name->index : 0}, call);
+	}
 	if (ul_thread.inside) {
 		atomic_fetch_add_explicit(&log->reentered, 1, memory_order_relaxed);
 		return USAGELOG_ERROR_DROPPED;

@@ -14,7 +14,7 @@ int ul_job_run(const struct ul_job *job)
 	case UL_JOB_SYNC:
 		return os_sync_range(job->address, job->bytes);
 	case UL_JOB_EXTEND:
-		return os_extend(job->fd, job->offset, job->bytes);
+		return os_extend(job->fd, job->offset, job->bytes, false);
 	case UL_JOB_POPULATE:
 		return os_populate(job->address, job->bytes);
 	}

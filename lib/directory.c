@@ -82,9 +82,37 @@ static void host_time_zone(char out[PATH_MAX])
 	snprintf(out, PATH_MAX, "UTC");
 }
 
+/* Does the directory hold what only a log can have left: a segment, or a checkpoint? */
+static bool holds_a_log(int fd)
+{
+	int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *stream = own < 0 ? NULL : fdopendir(own);
+	bool found = false;
+	if (!stream) {
+		os_close(own);
+		return false;
+	}
+	for (struct dirent *entry = readdir(stream); entry && !found; entry = readdir(stream))
+		found = ul_is_segment_name(entry->d_name) || !strcmp(entry->d_name, "checkpoint");
+	closedir(stream);
+	return found;
+}
+
 static int read_conf(struct ul_directory *directory, struct ul_message *why)
 {
 	int fd = os_open(directory->fd, conf_name, O_RDONLY);
+	if (fd == -ENOENT && holds_a_log(directory->fd)) {
+		/* Looked for again: who makes a log makes log.conf before the first segment. */
+		fd = os_open(directory->fd, conf_name, O_RDONLY);
+		if (fd == -ENOENT) {
+			ul_message_set(
+				why,
+				"%s/%s: is missing, but the rest of a log is there; nothing was touched; restore it "
+				"from a backup of this log",
+				directory->path, conf_name);
+			return USAGELOG_ERROR_CONF_DAMAGED;
+		}
+	}
 	if (fd == -ENOENT) {
 		ul_message_set(why,
 			       "%s: there is no log here (no %s); record or import a call to make one, or name another "

@@ -7,7 +7,7 @@ static const char *const own_errors[] = {
 	"held in memory: no file can be had right now",
 	"dropped: no file can be had, and the memory for held calls is full",
 	"the deadline passed before all was durable",
-	"log.conf is damaged",
+	"log.conf is damaged or missing",
 	"made by a newer usagelog",
 	"an option contradicts log.conf",
 	"on a filesystem whose locks and syncs cannot be relied on",

@@ -45,10 +45,11 @@ static int wait_for(usagelog *log, uint32_t ticket, uint32_t failed_before, int 
 
 int ul_flush_shared(usagelog *log)
 {
+	/* First the count, then the ticket: a pass that covers the ticket, and fails, is seen. */
+	uint32_t failed_before = atomic_load_explicit(&log->flush_failed, memory_order_acquire);
 	/* Release: what this thread committed is seen by the pass that reads the ticket. */
 	uint32_t ticket = atomic_fetch_add_explicit(&log->flush_wanted, 1, memory_order_acq_rel) + 1;
-	uint32_t failed_before = atomic_load_explicit(&log->flush_failed, memory_order_acquire);
-	ul_thread.inside++;
+	ul_enter();
 	pthread_mutex_lock(&log->sync_mutex);
 	/* Whoever had the lock before may have begun after the ticket was taken: then it is done. */
 	int error = 0;
@@ -56,10 +57,10 @@ int ul_flush_shared(usagelog *log)
 		error = ul_sync_inline(log);
 	else if (atomic_load_explicit(&log->flush_failed, memory_order_acquire) != failed_before)
 		error = atomic_load_explicit(&log->flush_error, memory_order_relaxed);
-	if (log->options.flags & (USAGELOG_NO_HELPER | USAGELOG_SYNCHRONOUS))
+	if (!log->helper)
 		ul_segments_retire(log);
 	pthread_mutex_unlock(&log->sync_mutex);
-	ul_thread.inside--;
+	ul_leave();
 	return error;
 }
 

@@ -103,6 +103,7 @@ struct ul_segment {
 	/* Whoever syncs: committed slots of each page that a sync has covered; all pages below low_page are wholly covered. */
 	uint8_t *covered;
 	uint32_t low_page;
+	int sync_error; /* a sync failed and not all is rescued: it is never synced again before */
 	bool extending; /* the helper has a job under way */
 
 	/* Taken by threads: each on a cache line of its own. */
@@ -166,6 +167,7 @@ struct ul_thread {
 	uint64_t serial;      /* of the handle that it used last; 0: none */
 	struct ul_lane *lane; /* its lane there */
 	uint32_t inside;      /* depth of library calls that may hold a lock: a signal handler must not wait for it */
+	int cancel_state;     /* the host's, while inside */
 	uint32_t id;          /* the system's; 0: not asked yet */
 	bool registered;      /* its end will be noticed */
 };
@@ -243,6 +245,9 @@ struct usagelog {
 	_Atomic uint64_t reentered; /* calls dropped in signal handlers, where the mutex cannot be had */
 };
 
+/* Around whatever holds a lock: a signal handler of this thread is refused, and the thread is not cancelled. */
+void ul_enter(void);
+void ul_leave(void);
 void ul_lock(usagelog *log);
 void ul_unlock(usagelog *log);
 

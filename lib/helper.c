@@ -169,12 +169,13 @@ static void begin_pass(struct ul_helper *helper)
 	}
 	helper->passing = true;
 	helper->sync_left = helper->pass.range_count;
-	if (!helper->sync_left) {
-		pass_ends(helper);
-		return;
-	}
 	for (uint32_t i = 0; i < helper->pass.range_count; i++) {
-		const struct ul_range *range = &helper->pass.ranges[i];
+		struct ul_range *range = &helper->pass.ranges[i];
+		if (range->segment->sync_error) {
+			range->result = range->segment->sync_error;
+			helper->sync_left--;
+			continue;
+		}
 		helper->sync_jobs[i] =
 			(struct ul_job){.kind = UL_JOB_SYNC,
 					.fd = range->segment->fd,
@@ -185,6 +186,8 @@ static void begin_pass(struct ul_helper *helper)
 					.owner = helper};
 		helper->backend.kind->submit(&helper->backend, &helper->sync_jobs[i]);
 	}
+	if (!helper->sync_left)
+		pass_ends(helper);
 }
 
 /* Begin a pass if one is due; else say when the next look is (monotonic; UINT64_MAX: nothing to wait for). */
@@ -262,7 +265,9 @@ static void work_once(struct ul_helper *helper)
 	uint64_t now = os_monotonic_ns();
 	ul_lock(log);
 	log->helper_called = false;
-	if (log->held_count)
+	/* Only where there is room: what has to make a file for it waits for ul_source_prepare(), which holds no lock. */
+	struct ul_segment *current = atomic_load_explicit(&log->current, memory_order_relaxed);
+	if (log->held_count && (log->spare || (current && !current->retired)))
 		ul_drain_held(log);
 	ul_unlock(log);
 	ul_source_prepare(log);
@@ -322,7 +327,7 @@ static void *run(void *arg)
 void ul_helper_wake(usagelog *log)
 {
 	uint64_t one = 1;
-	log->helper_called = true;
+	log->helper_called = log->helper != NULL;
 	/* The counter cannot be full, and then the helper is awake anyway. */
 	if (log->helper && write(log->helper->event, &one, sizeof(one)) < 0)
 		log->helper_called = false;
@@ -351,10 +356,11 @@ void ul_helper_need(usagelog *log)
 {
 	if (log->options.flags & (USAGELOG_NO_HELPER | USAGELOG_SYNCHRONOUS))
 		return;
-	if (!log->helper && !log->helper_failed) {
+	if (!log->helper) {
 		int error = start(log);
+		bool first_failure = error && !log->helper_failed;
 		log->helper_failed = error != 0;
-		if (error)
+		if (first_failure)
 			ul_warn(log, error,
 				"%s: no helper thread can be had: %s; its work is done by the threads that record",
 				log->directory.path, usagelog_strerror(error));

@@ -53,8 +53,8 @@ static void key_add(struct ul_key *key, const char *part)
 	key->bytes[i] = NOT_GIVEN;
 	if (!part)
 		return;
-	/* Anything longer is refused when the name is made; so long a string need not be measured to its end. */
-	key->bytes[i] = (uint32_t)strnlen(part, 2 * UL_CONTEXT_BYTES_MAX);
+	/* To its end, whatever is allowed later: of two long texts that begin alike, one is not the other. */
+	key->bytes[i] = (uint32_t)strnlen(part, NOT_GIVEN - 1);
 	key->hash = XXH3_64bits_withSeed(part, key->bytes[i], key->hash + i + 1);
 }
 

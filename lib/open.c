@@ -78,10 +78,9 @@ void ul_warn(usagelog *log, int error, const char *format, ...)
 
 void ul_deliver_warnings(usagelog *log)
 {
-	if (!log->options.warning)
-		return;
 	ul_lock(log);
-	while (log->message_count && !log->delivering) {
+	while (log->options.warning && log->message_count && !log->delivering) {
+		usagelog_warning_fn warning = log->options.warning;
 		struct ul_message message = log->messages[0];
 		int error = log->message_errors[0];
 		log->message_count--;
@@ -89,7 +88,7 @@ void ul_deliver_warnings(usagelog *log)
 		memmove(&log->message_errors[0], &log->message_errors[1], log->message_count * sizeof(error));
 		log->delivering = true;
 		ul_unlock(log);
-		log->options.warning(log->options.warning_arg, error, message.text);
+		warning(log->options.warning_arg, error, message.text);
 		ul_lock(log);
 		log->delivering = false;
 	}
@@ -209,8 +208,13 @@ int usagelog_close(usagelog *log, int timeout_ms)
 	uint64_t least = os_monotonic_ns() + 1000000000;
 	bool stopped = ul_helper_stop(log, deadline > least ? deadline : least);
 	ul_process_remove(log);
-	if (!stopped)
-		return USAGELOG_ERROR_TIMEOUT; /* it hangs on the disk, and goes on using the handle: that is left to it */
+	if (!stopped) {
+		/* It hangs on the disk, and goes on using the handle, which is left to it; the host hears no more of it. */
+		ul_lock(log);
+		log->options.warning = NULL;
+		ul_unlock(log);
+		return USAGELOG_ERROR_TIMEOUT;
+	}
 	if (log->held_count)
 		error = USAGELOG_ERROR_HELD;
 	write_last_counters(log);

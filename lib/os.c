@@ -148,7 +148,9 @@ int os_sync_range(void *address, size_t bytes)
 	int error = fault(OS_SYNC_RANGE);
 	if (error)
 		return -error;
-	return msync(address, bytes, MS_SYNC) ? -errno : 0;
+	/* The host's pages may be larger than ours. */
+	size_t skip = (uintptr_t)address % (size_t)sysconf(_SC_PAGESIZE);
+	return msync((char *)address - skip, bytes + skip, MS_SYNC) ? -errno : 0;
 }
 
 /* Where the filesystem cannot allocate, zeros are written: slower, and as safe. */
@@ -169,7 +171,7 @@ static int write_zeros(int fd, uint64_t offset, uint64_t bytes)
 	return 0;
 }
 
-int os_extend(int fd, uint64_t offset, uint64_t bytes)
+int os_extend(int fd, uint64_t offset, uint64_t bytes, bool may_write)
 {
 	int error = fault(OS_EXTEND);
 	if (error)
@@ -182,7 +184,7 @@ int os_extend(int fd, uint64_t offset, uint64_t bytes)
 	do
 		failed = fallocate(fd, 0, (off_t)offset, (off_t)bytes);
 	while (failed && errno == EINTR);
-	if (failed && errno == EOPNOTSUPP)
+	if (failed && errno == EOPNOTSUPP && may_write)
 		return write_zeros(fd, offset, bytes);
 	return failed ? -errno : 0;
 }

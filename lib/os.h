@@ -63,8 +63,9 @@ int os_write(int fd, const void *from, size_t bytes, uint64_t offset);
 int os_sync(int fd);
 /* Sync the mapped range at `address`, and no more of the file than that. */
 int os_sync_range(void *address, size_t bytes);
-/* Allocate the file's range, extending it; never raises SIGXFSZ but says -EFBIG. */
-int os_extend(int fd, uint64_t offset, uint64_t bytes);
+/* Allocate the file's range, extending it; never raises SIGXFSZ but says -EFBIG. Where the filesystem cannot allocate, zeros are written if
+ * `may_write`, which only the one may allow who knows that nobody writes there meanwhile; else -EOPNOTSUPP. */
+int os_extend(int fd, uint64_t offset, uint64_t bytes, bool may_write);
 int os_map(void **address, size_t bytes, int fd, bool writable);
 /* Zeroed memory that is zeroed again in a forked child. */
 int os_map_wiped(void **address, size_t bytes);

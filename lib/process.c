@@ -29,6 +29,10 @@ static struct {
 static void thread_ends(void *unused)
 {
 	(void)unused;
+	/* From here on a signal handler of this thread finds no lane: the next thread may be using it already. */
+	ul_enter();
+	ul_thread.serial = 0;
+	atomic_signal_fence(memory_order_seq_cst);
 	pthread_mutex_lock(&process.mutex);
 	for (usagelog *log = process.first; log; log = log->next_handle) {
 		ul_lock(log);
@@ -36,7 +40,8 @@ static void thread_ends(void *unused)
 		ul_unlock(log);
 	}
 	pthread_mutex_unlock(&process.mutex);
-	memset(&ul_thread, 0, sizeof(ul_thread));
+	ul_leave();
+	ul_thread.registered = false;
 }
 
 static void before_fork(void)
@@ -108,17 +113,30 @@ bool ul_process_barrier(void)
 	return process.has_barrier && !syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 }
 
+void ul_enter(void)
+{
+	if (ul_thread.inside++ == 0)
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &ul_thread.cancel_state);
+	/* First the mark, then the lock: a signal handler in between must not wait for what its own thread holds. */
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+void ul_leave(void)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	int state = ul_thread.cancel_state;
+	if (--ul_thread.inside == 0)
+		pthread_setcancelstate(state, NULL);
+}
+
 void ul_lock(usagelog *log)
 {
-	/* First the mark, then the lock: a signal handler in between must not wait for what its own thread holds. */
-	ul_thread.inside++;
-	atomic_signal_fence(memory_order_seq_cst);
+	ul_enter();
 	pthread_mutex_lock(&log->mutex);
 }
 
 void ul_unlock(usagelog *log)
 {
 	pthread_mutex_unlock(&log->mutex);
-	atomic_signal_fence(memory_order_seq_cst);
-	ul_thread.inside--;
+	ul_leave();
 }

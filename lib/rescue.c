@@ -178,6 +178,11 @@ int ul_rescue_dead(int directory, const char *name, struct ul_message *why)
 		error = os_boot_id(boot_id);
 	if (!error)
 		error = ul_reader_open(&reader, directory, name);
+	if (!error && (!ul_reader_is_original(&reader) || reader.header.generation)) {
+		/* A copy's lock is not the segment's. */
+		ul_reader_close(&reader);
+		error = -EBUSY;
+	}
 	if (error) {
 		os_close(fd);
 		ul_message_set(why, "%s: pages whose sync was cut off cannot be rescued: %s", name,

@@ -159,7 +159,7 @@ static int fill_new(struct ul_segment *segment, const struct ul_id *log_id)
 	uint32_t pages = ul_segment_extension(segment, segment->first_page + EXTENSION_PAGES_MIN);
 	int error = os_lock(segment->fd);
 	if (!error)
-		error = os_extend(segment->fd, 0, (uint64_t)pages * UL_PAGE_BYTES);
+		error = os_extend(segment->fd, 0, (uint64_t)pages * UL_PAGE_BYTES, true);
 	if (!error)
 		error = write_headers(segment, log_id);
 	if (!error)
@@ -314,9 +314,9 @@ static int take_over(struct ul_segment *segment, const struct ul_reader *reader)
 	uint32_t file_pages = (uint32_t)(reader->file_bytes / UL_PAGE_BYTES);
 	if (segment->first_page >= segment->page_count || file_pages > segment->page_count)
 		return -ENOSPC;
-	/* Durable pages beyond the last that holds anything were lost: their slots may be folded, and must not be used again. */
-	for (uint32_t i = segment->first_page + 1; i < segment->page_count; i++)
-		if (reader->durable[i])
+	/* Durable slots behind the last that holds anything were lost: they may be folded, and must not be used again. */
+	for (uint32_t i = segment->first_page; i < segment->page_count; i++)
+		if (reader->durable[i] > (i == segment->first_page ? segment->first_slot % UL_PAGE_SLOTS : 0))
 			return -EBUSY;
 	/* What an earlier writer left unsynced is synced by us too. */
 	memcpy(segment->covered, reader->durable, segment->page_count);
@@ -325,7 +325,8 @@ static int take_over(struct ul_segment *segment, const struct ul_reader *reader)
 	/* An empty slot at the very end of the file may be a hole in it: only what is allocated may be written. */
 	error = os_extend(segment->fd, 0,
 			  (uint64_t)(file_pages > segment->first_page ? file_pages : segment->first_page + 1) *
-				  UL_PAGE_BYTES);
+				  UL_PAGE_BYTES,
+			  true);
 	if (!error)
 		error = map(segment);
 	if (!error)
@@ -335,6 +336,14 @@ static int take_over(struct ul_segment *segment, const struct ul_reader *reader)
 	ul_segment_publish(segment, file_pages > segment->first_page ? file_pages : segment->first_page + 1);
 	atomic_store_explicit(&segment->next_page, segment->first_page, memory_order_relaxed);
 	return 0;
+}
+
+static bool any_durable(const struct ul_reader *reader)
+{
+	for (uint32_t i = 0; i < reader->page_count; i++)
+		if (reader->durable[i])
+			return true;
+	return false;
 }
 
 static int adopt_one(struct ul_segment **adopted, int directory, const char *name, const struct ul_id *log_id,
@@ -364,6 +373,9 @@ static int adopt_one(struct ul_segment **adopted, int directory, const char *nam
 	segment->fd = fd;
 	memcpy(segment->name, name, NAME_BYTES);
 	error = take_over(segment, &reader);
+	/* Whoever made it may have died before the directory was synced; once anything in it is known durable, somebody did. */
+	if (!error && !any_durable(&reader))
+		error = os_sync(directory);
 	ul_reader_close(&reader);
 	if (error) {
 		ul_segment_close(segment, false);

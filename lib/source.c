@@ -105,6 +105,7 @@ static void use(usagelog *log, struct ul_segment *segment)
 	segment->attempted_at_start = ul_attempted(log);
 	for (uint32_t i = 0; i < UL_CAUSES; i++)
 		segment->dropped_at_start[i] = log->stats.dropped[i];
+	segment->dropped_at_start[UL_CAUSE_REENTERED] += atomic_load_explicit(&log->reentered, memory_order_relaxed);
 	if (before)
 		log->stats.rotations++;
 	/* Release: the segment is whole for whoever loads this. */

@@ -196,15 +196,19 @@ static void set_durable(struct ul_segment *segment, uint32_t page, uint8_t count
 		__atomic_store_n(place, count, __ATOMIC_RELAXED);
 }
 
+/* Bring the counters in the current segment's file up. The store may wait for the disk: not under the mutex. */
 static void write_counters(usagelog *log)
 {
-	struct ul_segment *current = atomic_load_explicit(&log->current, memory_order_relaxed);
 	uint64_t dropped[UL_CAUSES];
+	ul_lock(log);
+	struct ul_segment *current = atomic_load_explicit(&log->current, memory_order_relaxed);
+	uint64_t attempted = ul_attempted(log);
 	for (uint32_t i = 0; i < UL_CAUSES; i++)
 		dropped[i] = log->stats.dropped[i];
 	dropped[UL_CAUSE_REENTERED] += atomic_load_explicit(&log->reentered, memory_order_relaxed);
-	if (current)
-		ul_segment_write_counters(current, ul_attempted(log), dropped);
+	ul_unlock(log);
+	if (current) /* stays mapped: segments go only under sync_mutex */
+		ul_segment_write_counters(current, attempted, dropped);
 }
 
 /* The tables for what the pass covered. */
@@ -230,33 +234,84 @@ static void settle_snapshots(struct ul_pass *pass)
 	}
 }
 
-int ul_pass_end(usagelog *log, struct ul_pass *pass)
+/* A segment without a name is lost with its last descriptor, however well it was synced. */
+static int check_link(const struct ul_segment *segment)
+{
+	struct stat found;
+	int error = os_stat(segment->fd, &found);
+	return error ? error : found.st_nlink ? 0 : -ENOENT;
+}
+
+/*
+ * The kernel tells of a failed write once, to whichever sync of the file comes next: so a range that failed fails all ranges of its segment. Such a
+ * segment gives out no more pages, and until its pages are rescued it is not synced again, which might succeed without writing them.
+ */
+static void spread_failures(usagelog *log, struct ul_pass *pass)
+{
+	for (uint32_t i = 0; i < pass->range_count; i++) {
+		struct ul_range *range = &pass->ranges[i];
+		if (!range->result)
+			range->result = check_link(range->segment);
+		if (range->result < 0)
+			range->segment->sync_error = range->result;
+	}
+	for (uint32_t i = 0; i < pass->range_count; i++) {
+		struct ul_range *range = &pass->ranges[i];
+		if (!range->segment->sync_error)
+			continue;
+		range->result = range->segment->sync_error;
+		ul_lock(log);
+		range->segment->retired = true;
+		ul_unlock(log);
+	}
+}
+
+/* Rescue what failed. The first error of what could not be. */
+static int rescue_failures(usagelog *log, struct ul_pass *pass)
 {
 	int first_error = 0;
 	for (uint32_t i = 0; i < pass->range_count; i++) {
 		struct ul_range *range = &pass->ranges[i];
-		if (range->result < 0) {
-			int error = range->result;
-			if (!rescue_range(log, range)) {
-				range->result = 1;
-				ul_lock(log);
-				range->segment->retired = true;
-				ul_unlock(log);
-			} else if (!first_error) {
-				first_error = error;
-			}
-		}
-		if (range->result >= 0)
-			ul_segment_write_sync(range->segment, range->block, 0, 0);
+		if (!range->result)
+			continue;
+		if (!rescue_range(log, range))
+			range->result = 1;
+		else if (!first_error)
+			first_error = range->result;
 	}
-	settle_snapshots(pass);
-	ul_lock(log);
-	write_counters(log);
-	log->stats.syncs += !first_error && pass->range_count;
-	ul_unlock(log);
-	if (!first_error)
-		atomic_store_explicit(&log->durable_calls, pass->calls, memory_order_relaxed);
 	return first_error;
+}
+
+/* Ranges that are synced or rescued are no longer being synced; a segment of which all are may be synced again. */
+static void clear_blocks(struct ul_pass *pass)
+{
+	for (uint32_t i = 0; i < pass->range_count; i++)
+		pass->ranges[i].segment->sync_error = 0;
+	for (uint32_t i = 0; i < pass->range_count; i++)
+		if (pass->ranges[i].result < 0)
+			pass->ranges[i].segment->sync_error = pass->ranges[i].result;
+	for (uint32_t i = 0; i < pass->range_count; i++) {
+		struct ul_range *range = &pass->ranges[i];
+		/* All of them, by the first range: an earlier pass that failed may have used more. */
+		for (uint32_t block = 0; block < UL_SYNC_BLOCKS && !range->segment->sync_error && !range->block;
+		     block++)
+			ul_segment_write_sync(range->segment, block, 0, 0);
+	}
+}
+
+int ul_pass_end(usagelog *log, struct ul_pass *pass)
+{
+	spread_failures(log, pass);
+	int error = rescue_failures(log, pass);
+	clear_blocks(pass);
+	settle_snapshots(pass);
+	write_counters(log);
+	ul_lock(log);
+	log->stats.syncs += !error && pass->range_count;
+	ul_unlock(log);
+	if (!error)
+		atomic_store_explicit(&log->durable_calls, pass->calls, memory_order_relaxed);
+	return error;
 }
 
 int ul_sync_inline(usagelog *log)
@@ -266,9 +321,11 @@ int ul_sync_inline(usagelog *log)
 	if (!error) {
 		for (uint32_t i = 0; i < pass.range_count; i++) {
 			struct ul_range *range = &pass.ranges[i];
-			range->result =
-				os_sync_range(ul_segment_slot(range->segment, range->first_page * UL_PAGE_SLOTS),
-					      (size_t)range->page_count * UL_PAGE_BYTES);
+			range->result = range->segment->sync_error;
+			if (!range->result)
+				range->result = os_sync_range(
+					ul_segment_slot(range->segment, range->first_page * UL_PAGE_SLOTS),
+					(size_t)range->page_count * UL_PAGE_BYTES);
 		}
 		error = ul_pass_end(log, &pass);
 	}
@@ -280,6 +337,7 @@ int ul_sync_inline(usagelog *log)
 
 void ul_segments_retire(usagelog *log)
 {
+	struct ul_segment *gone = NULL;
 	ul_lock(log);
 	for (struct ul_segment **link = &log->segments; *link;) {
 		struct ul_segment *segment = *link;
@@ -306,7 +364,14 @@ void ul_segments_retire(usagelog *log)
 			continue;
 		}
 		*link = segment->next;
-		ul_segment_close(segment, true);
+		segment->next = gone;
+		gone = segment;
 	}
 	ul_unlock(log);
+	/* Cutting a file may wait for the disk: not under the mutex. */
+	while (gone) {
+		struct ul_segment *segment = gone;
+		gone = segment->next;
+		ul_segment_close(segment, true);
+	}
 }

@@ -65,7 +65,7 @@ enum usagelog_error {
 	USAGELOG_ERROR_DROPPED = -10002,
 	/* The deadline passed before all was durable. What was committed stays committed. */
 	USAGELOG_ERROR_TIMEOUT = -10003,
-	/* log.conf is damaged. Nothing was touched. */
+	/* log.conf is damaged, or missing where the rest of a log is. Nothing was touched. */
 	USAGELOG_ERROR_CONF_DAMAGED = -10004,
 	/* The log was made by a newer program. Nothing was touched. */
 	USAGELOG_ERROR_NEWER = -10005,

@@ -55,7 +55,7 @@ static uint8_t *floor_file(size_t bytes, int *fd)
 {
 	void *base = NULL;
 	*fd = os_open(AT_FDCWD, "bench_record.floor", O_RDWR | O_CREAT | O_TRUNC);
-	int error = *fd < 0 ? *fd : os_extend(*fd, 0, bytes);
+	int error = *fd < 0 ? *fd : os_extend(*fd, 0, bytes, true);
 	os_unlink(AT_FDCWD, "bench_record.floor");
 	if (!error)
 		error = os_map(&base, bytes, *fd, true);
@@ -156,7 +156,7 @@ static usagelog *open_populated(const char *path, uint32_t worker_count)
 		die(path, error);
 	struct ul_segment *segment = atomic_load(&log->current);
 	uint32_t pages = segment->page_count / 2;
-	error = os_extend(segment->fd, 0, (uint64_t)pages * UL_PAGE_BYTES);
+	error = os_extend(segment->fd, 0, (uint64_t)pages * UL_PAGE_BYTES, true);
 	if (!error)
 		error = os_populate(segment->base, (size_t)pages * UL_PAGE_BYTES);
 	if (error)

@@ -398,6 +398,71 @@ static void a_sync_cut_off_by_death_is_rescued(void **state)
 	close(directory);
 }
 
+/* Syncs fail, and so do copies. */
+static int answer_nothing_works(enum os_call call)
+{
+	return call == OS_SYNC_RANGE ? EIO : call == OS_WRITE ? ENOSPC : 0;
+}
+
+static void a_failed_sync_is_never_repeated(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	os_fault = answer_nothing_works;
+	assert_int_equal(usagelog_flush(log, 1000), -EIO);
+	assert_int_equal(stats_of(log).durable, 0);
+	/* The pages would now be synced without being written; only a copy can make the call durable. */
+	os_fault = answer;
+	assert_int_equal(usagelog_flush(log, 1000), 0);
+	assert_int_equal(stats_of(log).durable, 1);
+	assert_int_equal(count_files(path, ".1.seg"), 1);
+	assert_int_equal(usagelog_close(log, 1000), 0);
+	assert_int_equal(calls_of(path), 1);
+	/* No sync block stays set. */
+	char name[512];
+	struct ul_message why;
+	int directory = open(path, O_RDONLY | O_DIRECTORY);
+	find_file(path, ".seg", 1, name);
+	assert_null(strstr(name, ".1.seg"));
+	assert_int_equal(ul_rescue_dead(directory, strrchr(name, '/') + 1, &why), 0);
+	assert_int_equal(count_files(path, ".2.seg"), 0);
+	close(directory);
+}
+
+static void an_unlinked_segment_is_rescued(void **state)
+{
+	(void)state;
+	char name[512];
+	struct usagelog_options options = small_options(USAGELOG_NO_URING);
+	usagelog *log = open_log(path, &options);
+	for (int i = 0; i < 10; i++)
+		record_one(log, 1);
+	find_file(path, ".seg", 0, name);
+	assert_int_equal(unlink(name), 0);
+	assert_int_equal(usagelog_flush(log, 5000), 0);
+	assert_int_equal(stats_of(log).last_error, -ENOENT);
+	for (int i = 0; i < 1000; i++)
+		record_one(log, 1);
+	assert_int_equal(usagelog_close(log, 5000), 0);
+	assert_int_equal(calls_of(path), 1010);
+}
+
+static void a_helper_is_tried_again(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(0);
+	options.segment_size_bytes = 1 << 20;
+	fail_calls(OS_THREAD, 1, 3, EAGAIN);
+	usagelog *log = open_log(path, &options);
+	for (int i = 0; i < 1000; i++)
+		record_one(log, 1);
+	wait_until(stats_of(log).durable == 1000);
+	assert_int_not_equal(stats_of(log).backend, USAGELOG_BACKEND_NONE);
+	usagelog_close(log, 1000);
+}
+
 static void without_io_uring(void **state)
 {
 	(void)state;
@@ -460,6 +525,9 @@ int main(void)
 		TEST(a_failed_sync_is_rescued_inline),
 		TEST(a_sync_cut_off_by_death_is_rescued),
 		TEST(without_io_uring),
+		TEST(a_failed_sync_is_never_repeated),
+		TEST(an_unlinked_segment_is_rescued),
+		TEST(a_helper_is_tried_again),
 		TEST(io_uring_taken_away),
 		TEST(without_a_thread),
 	};

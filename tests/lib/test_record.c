@@ -537,6 +537,76 @@ static void a_damaged_or_newer_conf_is_refused(void **state)
 	assert_int_equal(usagelog_open(&log, path, NULL), -ELOOP);
 }
 
+static void a_log_that_lost_its_conf_is_not_begun_anew(void **state)
+{
+	(void)state;
+	char name[512];
+	usagelog *log = open_log(path, NULL);
+	record_one(log, 1);
+	usagelog_close(log, 0);
+	find_file(path, "log.conf", 0, name);
+	assert_int_equal(unlink(name), 0);
+	assert_int_equal(usagelog_open(&log, path, NULL), USAGELOG_ERROR_CONF_DAMAGED);
+	assert_int_equal(count_files(path, "log.conf"), 0);
+}
+
+static void attributes_that_come_to_nothing(void **state)
+{
+	(void)state;
+	usagelog *log = open_log(path, NULL);
+	usagelog_context context = {7};
+	struct usagelog_names names = {.provider = "p", .model = "m", .attributes = {.metadata = " { } "}};
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(usagelog_record_names(log, &names, &(struct usagelog_call){.input_tokens = 1}), 0);
+	assert_int_equal(usagelog_context_get(log, &names.attributes, &context), 0);
+	assert_int_equal(context.index, 0);
+	usagelog_close(log, 1000);
+	struct first_call first = read_first_call();
+	assert_int_equal(first.slot.word & UL_SLOT_MASK, 0);
+	ul_reader_close(&first.reader);
+	assert_int_equal(read_log(path).calls, 3);
+	assert_int_equal(read_log(path).definitions, 1);
+}
+
+static void long_texts_that_begin_alike_are_two(void **state)
+{
+	(void)state;
+	static char texts[2][50000];
+	usagelog *log = open_log(path, NULL);
+	usagelog_context contexts[2];
+	for (int i = 0; i < 2; i++) {
+		memset(texts[i], ' ', 40000);
+		snprintf(texts[i] + 40000, 100, "{\"user\":\"%s\"}", i ? "alice" : "bob");
+		struct usagelog_attributes attributes = {.metadata = texts[i]};
+		assert_int_equal(usagelog_context_get(log, &attributes, &contexts[i]), 0);
+	}
+	assert_int_not_equal(contexts[0].index, contexts[1].index);
+	usagelog_close(log, 0);
+}
+
+static void a_segment_that_lost_durable_slots_is_not_adopted(void **state)
+{
+	(void)state;
+	char name[512];
+	usagelog *log = open_log(path, NULL);
+	for (int i = 0; i < 19; i++)
+		record_one(log, 1);
+	assert_int_equal(usagelog_close(log, -1), 0);
+	find_file(path, ".seg", 0, name);
+	/* As if the only page of entries had not come back: its slots may be folded. */
+	struct ul_reader reader;
+	static const char zeros[UL_PAGE_BYTES];
+	assert_int_equal(ul_reader_open(&reader, AT_FDCWD, name), 0);
+	int fd = open(name, O_WRONLY);
+	assert_int_equal(pwrite(fd, zeros, sizeof(zeros), (off_t)reader.first_slot * UL_SLOT_BYTES), sizeof(zeros));
+	close(fd);
+	ul_reader_close(&reader);
+	log = open_log(path, NULL);
+	record_one(log, 2);
+	assert_int_equal(count_files(path, ".seg"), 2);
+	usagelog_close(log, 0);
+}
+
 static void must_exist(void **state)
 {
 	(void)state;
@@ -599,7 +669,11 @@ int main(void)
 		TEST(options_that_contradict_the_log),
 		TEST(the_log_is_private),
 		TEST(a_damaged_or_newer_conf_is_refused),
+		TEST(a_log_that_lost_its_conf_is_not_begun_anew),
 		TEST(must_exist),
+		TEST(attributes_that_come_to_nothing),
+		TEST(long_texts_that_begin_alike_are_two),
+		TEST(a_segment_that_lost_durable_slots_is_not_adopted),
 		TEST(errors_have_texts),
 		TEST(the_default_directory),
 	};

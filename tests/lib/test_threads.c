@@ -249,6 +249,34 @@ static void fork_while_others_record(void **state)
 	assert_int_equal(read_log(path).damaged, 0);
 }
 
+static void *record_and_be_cancelled(void *arg)
+{
+	/* The cancellation is pending when record() comes to system calls, some of which are cancellation points. */
+	pthread_cancel(pthread_self());
+	record_one(arg, 1);
+	pthread_testcancel();
+	return NULL;
+}
+
+static void a_cancelled_thread_leaves_no_lock(void **state)
+{
+	(void)state;
+	struct usagelog_options options = {.size = sizeof(options), .flush_interval_ms = 1};
+	usagelog *log = open_log(path, &options);
+	for (uint32_t i = 1; i <= 20; i++) {
+		pthread_t thread;
+		void *result;
+		assert_int_equal(pthread_create(&thread, NULL, record_and_be_cancelled, log), 0);
+		pthread_join(thread, &result);
+		assert_ptr_equal(result, PTHREAD_CANCELED);
+		assert_int_equal(stats_of(log).committed, i);
+		/* Long enough for the helper to be parked now and then. */
+		sleep_ms(i % 4 * 5);
+	}
+	assert_int_equal(usagelog_close(log, 5000), 0);
+	assert_int_equal(read_log(path).calls, 20);
+}
+
 static usagelog *signalled;
 static usagelog_model signalled_model;
 static _Atomic uint64_t stored_in_handler, refused_in_handler;
@@ -308,6 +336,7 @@ int main(void)
 		TEST(a_child_writes_to_a_segment_of_its_own),
 		TEST(a_child_does_not_keep_its_parents_lock),
 		TEST(fork_while_others_record),
+		TEST(a_cancelled_thread_leaves_no_lock),
 		TEST(a_signal_handler_records),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
