@@ -10,9 +10,11 @@
 #include <string.h>
 
 #include "command.h"
+#include "ids.h"
 #include "merge.h"
 #include "os.h"
 #include "recovery.h"
+#include "table.h"
 
 int call_ids_lock(const struct ul_directory *directory)
 {
@@ -31,6 +33,7 @@ int call_ids_lock(const struct ul_directory *directory)
 /* Open addressing; a free entry ends a search. */
 struct entry {
 	uint8_t id[16];
+	uint64_t content; /* of the call that stands; 0: unknown */
 	int32_t standing; /* calls less reversals: above 0 if the log has the call */
 	bool used;
 };
@@ -65,7 +68,7 @@ static int grow(struct call_ids *ids)
 	return 0;
 }
 
-static int change(struct call_ids *ids, const uint8_t id[16], int32_t by)
+static int change(struct call_ids *ids, const uint8_t id[16], uint64_t content, int32_t by)
 {
 	/* At most two thirds full. */
 	if (3 * ids->count > 2 * ids->mask) {
@@ -79,19 +82,24 @@ static int change(struct call_ids *ids, const uint8_t id[16], int32_t by)
 		entry->used = true;
 		ids->count++;
 	}
+	/* A call whose content changed is taken back and added anew: what was added last stands. */
+	if (by > 0)
+		entry->content = content;
 	entry->standing += by;
 	return 0;
 }
 
-bool call_ids_has(const struct call_ids *ids, const uint8_t id[16])
+enum call_ids_found call_ids_find(const struct call_ids *ids, const uint8_t id[16], uint64_t content)
 {
 	const struct entry *entry = find(ids, id);
-	return entry->used && entry->standing > 0;
+	if (!entry->used || entry->standing <= 0)
+		return CALL_IDS_NONE;
+	return !content || !entry->content || content == entry->content ? CALL_IDS_SAME : CALL_IDS_OTHER;
 }
 
-int call_ids_add(struct call_ids *ids, const uint8_t id[16])
+int call_ids_add(struct call_ids *ids, const uint8_t id[16], uint64_t content)
 {
-	return change(ids, id, 1);
+	return change(ids, id, content, 1);
 }
 
 void call_ids_close(struct call_ids *ids)
@@ -104,25 +112,86 @@ void call_ids_close(struct call_ids *ids)
 
 /* ---- from the log -------------------------------------------------------------------------------------------- */
 
+/* A definition's text as a name, found once for the many calls that refer to it. */
+struct meaning {
+	uint64_t slot, zero; /* the table's key */
+	uint64_t known;
+	uint32_t name, second;
+};
+
+/* The group being read, and what its definitions say. */
+struct group_ids {
+	struct call_ids *ids;
+	struct group_reader reader;
+	struct names names;
+	struct table models, contexts;
+};
+
+static void resolve(struct group_ids *group, struct meaning *meaning, enum ul_class text_class)
+{
+	char text[UL_CONTEXT_BYTES_MAX];
+	ssize_t bytes = group_text(&group->reader, (uint32_t)meaning->slot, text_class, text);
+	if (bytes < 0)
+		return;
+	size_t first = text_class == UL_CLASS_MODEL ? strnlen(text, (size_t)bytes) : (size_t)bytes;
+	meaning->name = names_intern(&group->names, text, first);
+	if (first < (size_t)bytes)
+		meaning->second = names_intern(&group->names, text + first + 1, (size_t)bytes - first - 1);
+	meaning->known = 1;
+}
+
+/* NULL: there is no such text, or no memory. */
+static const struct meaning *find_meaning(struct group_ids *group, enum ul_class text_class, uint32_t slot)
+{
+	uint64_t key[2] = {slot, 0};
+	struct meaning *meaning = table_get(text_class == UL_CLASS_MODEL ? &group->models : &group->contexts, key);
+	if (meaning && !meaning->known)
+		resolve(group, meaning, text_class);
+	return meaning && meaning->known ? meaning : NULL;
+}
+
+/* As the id set would have it; 0 if a name of the call cannot be read, so that it is taken for the same as any. */
+static uint64_t content_of(struct group_ids *group, const struct ul_slot *slot)
+{
+	uint32_t model_slot = slot->tag & UL_SLOT_MASK, context_slot = slot->word & UL_SLOT_MASK;
+	const struct meaning *model = find_meaning(group, UL_CLASS_MODEL, model_slot);
+	const struct meaning *context = context_slot ? find_meaning(group, UL_CLASS_CONTEXT, context_slot) : NULL;
+	if (!model || (context_slot && !context) || group->names.error)
+		return 0;
+	return id_content(names_text(&group->names, model->name), names_text(&group->names, model->second),
+			  context ? names_text(&group->names, context->name) : (struct ul_text){"{}", 2}, slot);
+}
+
 static int visit(void *arg, uint32_t number, const struct ul_slot *slot, const struct ul_slot *before)
 {
+	struct group_ids *group = arg;
 	(void)number;
 	enum ul_kind kind = ul_slot_kind(slot);
 	if (!before || ul_slot_kind(before) != UL_KIND_CALL_ID || (kind != UL_KIND_CALL && kind != UL_KIND_REVERSAL))
 		return 0;
-	return change(arg, before->body.call_id.bytes, kind == UL_KIND_CALL ? 1 : -1);
+	if (kind == UL_KIND_REVERSAL)
+		return change(group->ids, before->body.call_id.bytes, 0, -1);
+	return change(group->ids, before->body.call_id.bytes, content_of(group, slot), 1);
 }
 
 static int read_group(struct call_ids *ids, const struct segments *segments, const struct segment_group *group,
 		      const struct runs *folded, struct findings *findings)
 {
 	struct slot_counts counts = {0};
-	struct group_reader reader;
-	int error = group_open(&reader, segments, group, findings);
+	struct group_ids reading = {.ids = ids};
+	int error = group_open(&reading.reader, segments, group, findings);
 	if (error)
 		return error;
-	error = group_visit(&reader, folded, false, visit, ids, &counts);
-	group_close(&reader);
+	table_init(&reading.models, sizeof(struct meaning));
+	table_init(&reading.contexts, sizeof(struct meaning));
+	error = names_init(&reading.names);
+	if (!error) {
+		error = group_visit(&reading.reader, folded, false, visit, &reading, &counts);
+		names_clear(&reading.names);
+	}
+	table_clear(&reading.models);
+	table_clear(&reading.contexts);
+	group_close(&reading.reader);
 	return error;
 }
 
@@ -149,7 +218,7 @@ static bool read_set(struct call_ids *ids, const struct ul_directory *directory,
 	const struct ul_id_record *records =
 		sound ? ul_container_records(&file.container, UL_SECTION_IDS, &count) : NULL;
 	for (uint64_t i = 0; i < count && !*error; i++)
-		*error = change(ids, records[i].id.bytes, records[i].standing > 0);
+		*error = change(ids, records[i].id.bytes, records[i].content, records[i].standing > 0);
 	stored_file_clear(&file);
 	return sound;
 }

@@ -1,5 +1,5 @@
 /*
- * The ids of the calls that a log has: what makes an import that is repeated add each call once. In memory, 24 bytes
+ * The ids of the calls that a log has: what makes an import that is repeated add each call once. In memory, 32 bytes
  * a slot of the table. Who looks ids up and adds calls by the answer holds the log's import lock meanwhile.
  */
 #ifndef USAGELOG_CALL_IDS_H
@@ -19,8 +19,11 @@ struct call_ids;
 int call_ids_read(struct call_ids **ids, const struct ul_directory *directory, struct ul_message *why);
 void call_ids_close(struct call_ids *ids);
 
-bool call_ids_has(const struct call_ids *ids, const uint8_t id[16]);
+enum call_ids_found { CALL_IDS_NONE, CALL_IDS_SAME, CALL_IDS_OTHER };
+
+/* Does the log have the call, and is it the same? `content` is as in ids.h; 0: unknown, the same as any. */
+enum call_ids_found call_ids_find(const struct call_ids *ids, const uint8_t id[16], uint64_t content);
 /* 0 or -ENOMEM. */
-int call_ids_add(struct call_ids *ids, const uint8_t id[16]);
+int call_ids_add(struct call_ids *ids, const uint8_t id[16], uint64_t content);
 
 #endif

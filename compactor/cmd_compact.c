@@ -125,12 +125,10 @@ const struct command command_compact = {
 	.name = "compact",
 	.operands = "",
 	.summary = "fold new calls into the facts, the checkpoint and summary.json",
-	.details = "One compactor works on a log at a time; another one leaves at once. Writers go on meanwhile. Safe "
-		   "to be killed at any\n"
-		   "moment, and to be run from cron.\n"
+	.details = "One compactor works on a log at a time; another one leaves at once. Writers go\n"
+		   "on meanwhile. Safe to be killed at any moment, and to be run from cron.\n"
 		   "\n"
-		   "Exit status: 0 done; 1 done, but something was left out, as said on standard error; 2 another "
-		   "compactor runs;\n"
-		   "8 could not read or write; 16 usage.\n",
+		   "Exit status: 0 done; 1 done, but something was left out, as said on standard\n"
+		   "error; 2 another compactor runs; 8 could not read or write; 16 usage.",
 	.run = run,
 };

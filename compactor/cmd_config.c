@@ -3,12 +3,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "command.h"
 #include "decimal.h"
 #include "directory.h"
 #include "os.h"
 #include "slot.h"
+#include "store.h"
 #include "utf8.h"
 
 /* A value to set: the settings are changed in place, or refused with a message. */
@@ -63,6 +65,19 @@ static bool set_list(const char *name, char **items, size_t *count, size_t most,
 	return good;
 }
 
+static bool has_twice(const char *name, char *const *items, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		for (size_t j = 0; j < i; j++) {
+			if (strcmp(items[i], items[j]) != 0)
+				continue;
+			complain("%s: \"%s\" is given twice", name, items[i]);
+			return true;
+		}
+	}
+	return false;
+}
+
 static bool set_text(const char *name, char **text, const char *value)
 {
 	if (!ul_conf_value_is_valid(value)) {
@@ -113,7 +128,7 @@ static bool set_fallbacks(struct ul_conf *conf, const char *value)
 			return false;
 		}
 	}
-	return true;
+	return !has_twice("fallback_directories", conf->fallbacks, conf->fallback_count);
 }
 
 static void show_summary(const struct ul_conf *conf)
@@ -123,6 +138,11 @@ static void show_summary(const struct ul_conf *conf)
 
 static bool set_summary(struct ul_conf *conf, const char *value)
 {
+	const char *slash = strrchr(value, '/');
+	if (store_is_reserved_name(slash ? slash + 1 : value)) {
+		complain("summary_path: \"%s\" is the name of a file that a log is made of; choose another one", value);
+		return false;
+	}
 	return set_text("summary_path", &conf->summary, value);
 }
 
@@ -156,7 +176,8 @@ static void show_group_by(const struct ul_conf *conf)
 
 static bool set_group_by(struct ul_conf *conf, const char *value)
 {
-	return set_list("group_by", conf->group_by, &conf->group_by_count, UL_CONF_GROUP_BY_MAX, value, ",");
+	return set_list("group_by", conf->group_by, &conf->group_by_count, UL_CONF_GROUP_BY_MAX, value, ",") &&
+	       !has_twice("group_by", conf->group_by, conf->group_by_count);
 }
 
 static void show_id(const struct ul_conf *conf)
@@ -202,6 +223,34 @@ static void show_all(const struct ul_conf *conf)
 	}
 }
 
+/* What cannot be written to is no way out of itself. Each directory counts once, whatever it is called. */
+static bool check_fallbacks(const struct ul_directory *directory)
+{
+	const struct ul_conf *conf = &directory->conf;
+	struct stat own, found[UL_CONF_FALLBACKS_MAX];
+	bool known[UL_CONF_FALLBACKS_MAX] = {false};
+	bool own_known = !os_stat(directory->fd, &own);
+	for (size_t i = 0; i < conf->fallback_count; i++) {
+		/* One that is not there yet is made when it is needed. */
+		known[i] = !stat(conf->fallbacks[i], &found[i]);
+		if (!known[i])
+			continue;
+		if (own_known && found[i].st_dev == own.st_dev && found[i].st_ino == own.st_ino) {
+			complain("fallback_directories: \"%s\" is the log's own directory; name another one",
+				 conf->fallbacks[i]);
+			return false;
+		}
+		for (size_t j = 0; j < i; j++) {
+			if (!known[j] || found[i].st_dev != found[j].st_dev || found[i].st_ino != found[j].st_ino)
+				continue;
+			complain("fallback_directories: \"%s\" and \"%s\" are one directory", conf->fallbacks[j],
+				 conf->fallbacks[i]);
+			return false;
+		}
+	}
+	return true;
+}
+
 static int change(struct ul_directory *directory, const struct setting *setting, const char *value)
 {
 	uint64_t before = ul_conf_settings(&directory->conf);
@@ -209,7 +258,7 @@ static int change(struct ul_directory *directory, const struct setting *setting,
 		complain("%s cannot be changed: it is what tells this log's files from another's", setting->name);
 		return STATUS_USAGE;
 	}
-	if (!setting->set(&directory->conf, value))
+	if (!setting->set(&directory->conf, value) || (setting->set == set_fallbacks && !check_fallbacks(directory)))
 		return STATUS_USAGE;
 	int error = ul_directory_write_conf(directory, &directory->conf);
 	if (error == -EINVAL) {
@@ -265,11 +314,12 @@ const struct command command_config = {
 	.operands = "[KEY [VALUE]]",
 	.summary = "show or change the log's settings",
 	.details = "  time_zone             an IANA name; days are cut in it\n"
-		   "  fallback_directories  absolute paths, colons between, tried in turn when the log's own\n"
-		   "                        directory cannot be written to; \"\": none\n"
-		   "  summary_path          where compact writes the summary, from the log's directory\n"
+		   "  fallback_directories  absolute paths, colons between, tried in turn when the\n"
+		   "                        log's own directory cannot be written to; \"\": none\n"
+		   "  summary_path          where compact writes it, from the log's directory\n"
 		   "  retention_days        0: nothing is ever deleted\n"
-		   "  group_by              keys of metadata that totals are kept by, commas between; \"\": none\n"
+		   "  group_by              keys of metadata that totals are kept by, commas\n"
+		   "                        between; \"\": none\n"
 		   "  log_id                what tells this log from others; cannot be changed",
 	.run = run,
 };

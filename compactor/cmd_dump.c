@@ -15,6 +15,8 @@
 #include "merge.h"
 #include "money.h"
 #include "os.h"
+#include "pass.h"
+#include "recovery.h"
 #include "slot.h"
 #include "timetext.h"
 
@@ -291,15 +293,45 @@ static int visit(void *arg, uint32_t number, const struct ul_slot *slot, const s
 
 /* ---- the log ------------------------------------------------------------------------------------------------- */
 
+/* What was folded, which says what must be there; and what of it is gone. */
+struct folded {
+	struct names names;
+	struct recovery_state state;
+	struct findings findings;
+};
+
+/* Without a checkpoint that can be read nothing is known to be gone, and all slots that are there are shown. 0 or -ENOMEM. */
+static int load_folded(struct folded *folded, const struct ul_directory *directory)
+{
+	struct findings findings = {0};
+	struct ul_message why;
+	*folded = (struct folded){0};
+	int error = names_init(&folded->names);
+	if (!error)
+		error = recovery_load(&folded->state, &folded->names, directory, &findings, &why);
+	findings_clear(&findings);
+	return error == -ENOMEM ? error : 0;
+}
+
+static void clear_folded(struct folded *folded)
+{
+	checkpoint_clear(&folded->state.checkpoint);
+	names_clear(&folded->names);
+	findings_clear(&folded->findings);
+}
+
 static int dump_group(struct dump *dump, const struct segments *segments, const struct segment_group *group,
-		      struct findings *findings, struct slot_counts *counts)
+		      struct folded *folded, struct findings *findings, struct slot_counts *counts)
 {
 	static const struct runs none;
+	const struct segment_state *state = checkpoint_find_segment(&folded->state.checkpoint, &group->id);
 	struct group_reader reader;
 	int error = group_open(&reader, segments, group, findings);
 	if (error)
 		return error;
 	dump->reader = &reader;
+	if (state)
+		pass_report_cut(&folded->findings, &reader, &state->runs);
 	ul_id_format(dump->segment, &group->id);
 	error = group_visit(&reader, &none, false, visit, dump, counts);
 	clear_fragments(dump);
@@ -308,9 +340,12 @@ static int dump_group(struct dump *dump, const struct segments *segments, const 
 }
 
 /* What of the log could not be shown. */
-static int tell(const struct ul_directory *directory, const struct findings *findings, const struct slot_counts *counts)
+static int tell(const struct ul_directory *directory, const struct findings *findings, const struct findings *gone,
+		const struct slot_counts *counts)
 {
-	int status = STATUS_DONE;
+	int status = gone->count ? STATUS_PART : STATUS_DONE;
+	for (size_t i = 0; i < gone->count; i++)
+		complain("%s", gone->items[i].text);
 	for (size_t i = 0; i < findings->count; i++) {
 		if (findings->items[i].kind != FINDING_LEFT_OUT)
 			continue;
@@ -332,22 +367,30 @@ static int dump_log(struct dump *dump, const struct ul_directory *directory)
 	struct findings findings = {0};
 	struct slot_counts counts = {0};
 	struct segments segments;
+	struct folded folded;
 	int status = STATUS_FILES;
-	int error = segments_scan(&segments, directory, &findings);
+	/* The checkpoint first: what a compactor folds from now on is of segments that the scan finds. */
+	int error = load_folded(&folded, directory);
+	if (!error)
+		error = segments_scan(&segments, directory, &findings);
 	if (!error) {
 		if (dump->csv)
 			fputs(csv_header, stdout);
 		for (size_t i = 0; i < segments.group_count && !ferror(stdout); i++) {
-			int failed = dump_group(dump, &segments, &segments.groups[i], &findings, &counts);
+			int failed = dump_group(dump, &segments, &segments.groups[i], &folded, &findings, &counts);
 			error = error ? error : failed;
 		}
+		const struct pass pass = {
+			.segments = &segments, .checkpoint = &folded.state.checkpoint, .findings = &folded.findings};
+		pass_report_missing(&pass);
 		segments_clear(&segments);
-		status = tell(directory, &findings, &counts);
+		status = tell(directory, &findings, &folded.findings, &counts);
 	}
 	if (error && !ferror(stdout)) {
 		complain("%s: not all of the log could be read: %s", directory->path, usagelog_strerror(error));
 		status = STATUS_FILES;
 	}
+	clear_folded(&folded);
 	findings_clear(&findings);
 	return status;
 }
@@ -384,8 +427,11 @@ const struct command command_dump = {
 	.name = "dump",
 	.operands = "",
 	.summary = "print every committed call, exactly",
-	.details = "One line a call, by segment and slot; what a call does not have is null, or empty.\n"
-		   "Costs and times are exact decimal numbers. import takes both formats without --map.\n"
-		   "Exit status: 0 all shown, 1 a part could not be, 8 the log could not be read, 16 wrong usage.",
+	.details = "One line a call, by segment and slot; what a call does not have is null, or\n"
+		   "empty. Costs and times are exact decimal numbers. import takes both formats\n"
+		   "without --map.\n"
+		   "\n"
+		   "Exit status: 0 all shown; 1 a part could not be, or is gone; 8 the log could\n"
+		   "not be read; 16 usage.",
 	.run = run,
 };

@@ -37,7 +37,7 @@ static const struct option_entry entries[] = {
 	{"operation", "O", "the operation of calls that have none", &defaults[FIELD_OPERATION], NULL},
 	{"input-includes-cache", NULL, "the file's input counts cached tokens too", NULL, &input_includes_cache},
 	{"all-or-nothing", NULL, "record nothing if any line is refused", NULL, &all_or_nothing},
-	{"again", NULL, "record calls that the log has once more, without ids", NULL, &again},
+	{"again", NULL, "record also calls that the log has, without ids", NULL, &again},
 };
 enum { ENTRY_COUNT = sizeof(entries) / sizeof(entries[0]) };
 
@@ -53,7 +53,8 @@ struct import {
 	usagelog *log;        /* NULL: lines are only looked at */
 	struct call_ids *ids; /* NULL with --again */
 	int lock;
-	uint64_t added, there, refused;
+	uint64_t added, there, changed, refused; /* `changed`: there, with other content */
+	uint64_t unended; /* the number of a last line of CSV that has no line end and was added */
 	struct import_progress progress;
 };
 
@@ -113,8 +114,11 @@ static int record(struct import *import, const struct line *line)
 		call->call_id = NULL;
 	else if (!call->call_id)
 		call->call_id = line->id;
-	if (import->ids && call_ids_has(import->ids, call->call_id)) {
-		import->there++;
+	uint64_t content = import->ids ? draft_content(&import->draft) : 0;
+	enum call_ids_found found = import->ids ? call_ids_find(import->ids, call->call_id, content) : CALL_IDS_NONE;
+	if (found != CALL_IDS_NONE) {
+		import->there += found == CALL_IDS_SAME;
+		import->changed += found == CALL_IDS_OTHER;
 		return 0;
 	}
 	int error = usagelog_record_names(import->log, &import->draft.names, call);
@@ -122,10 +126,12 @@ static int record(struct import *import, const struct line *line)
 	if (error == USAGELOG_ERROR_HELD)
 		error = usagelog_flush(import->log, 10000);
 	if (!error && import->ids)
-		error = call_ids_add(import->ids, call->call_id);
+		error = call_ids_add(import->ids, call->call_id, content);
 	if (error)
 		return complain_stop(import, line->number, error);
 	import->added++;
+	if (import->csv && line->unended)
+		import->unended = line->number;
 	return 0;
 }
 
@@ -184,10 +190,35 @@ static int begin_lines(struct import *import)
 		return STATUS_FILES;
 	}
 	if (!got) {
-		complain("%s: is empty: CSV begins with a line of column names", import->file);
-		return STATUS_FILES;
+		complain("%s: has no header line, so nothing was recorded: CSV begins with a line of column names",
+			 import->file);
+		return STATUS_PART;
 	}
 	return import_map_header(&import->map, import->file, &header) ? 0 : STATUS_USAGE;
+}
+
+/* Does any of the first lines have each member that --map names? Looked at before there is a log. 0 or an exit
+ * status. */
+static int check_paths(struct import *import)
+{
+	enum { OBJECTS_LOOKED_AT = 1000 };
+	struct import_map *map = &import->map;
+	struct line line;
+	struct refusal why;
+	if (import->csv || !map->given)
+		return 0;
+	while (map->objects < OBJECTS_LOOKED_AT && lines_next(import->lines, &line) > 0) {
+		struct field_value values[FIELD_COUNT] = {0};
+		/* What is wrong with a line is said when it is its turn. */
+		if (!line.too_long)
+			(void)import_map_json(map, &line, values, &why);
+	}
+	enum call_field field = import_map_unseen(map);
+	if (field == FIELD_COUNT)
+		return begin_lines(import);
+	complain("%s: no line has \"%s\", from which --map reads %s; nothing was recorded", import->file,
+		 map->paths[field], field_names[field]);
+	return STATUS_USAGE;
 }
 
 static int take_lock(struct import *import)
@@ -238,8 +269,13 @@ static void print_result(const struct import *import, const struct timespec *beg
 	count_show(there, (int64_t)import->there);
 	count_show(refused, (int64_t)import->refused);
 	count_show(took, (end.tv_sec - begin->tv_sec) * 1000 + (end.tv_nsec - begin->tv_nsec) / 1000000);
-	printf("imported %s call%s (%s already there, %s refused) in %s ms; all durable\n", added,
-	       import->added == 1 ? "" : "s", there, refused, took);
+	printf("imported %s call%s (%s already there, ", added, import->added == 1 ? "" : "s", there);
+	if (import->changed) {
+		char changed[MONEY_SHOWN_BYTES];
+		count_show(changed, (int64_t)import->changed);
+		printf("%s already there with other content, which was not changed, ", changed);
+	}
+	printf("%s refused) in %s ms; all durable\n", refused, took);
 }
 
 static int import_all(struct import *import)
@@ -254,6 +290,10 @@ static int import_all(struct import *import)
 	status = take_lines(import);
 	if (import->refused > REFUSALS_SHOWN)
 		complain("%s: %" PRIu64 " more lines are refused", import->file, import->refused - REFUSALS_SHOWN);
+	if (import->unended)
+		complain("%s:%" PRIu64 ": the last line has no line end; if the file is still being written, this call "
+			 "may be cut, and is added again when the line is whole",
+			 import->file, import->unended);
 	int error = usagelog_flush(import->log, -1);
 	if (error) {
 		complain("%s: the calls are recorded, but not known to be on the disk: %s", import->directory.path,
@@ -263,7 +303,7 @@ static int import_all(struct import *import)
 	if (status)
 		return status;
 	print_result(import, &begin);
-	return import->refused ? STATUS_PART : STATUS_DONE;
+	return import->refused || import->changed ? STATUS_PART : STATUS_DONE;
 }
 
 static int import_into(struct import *import, const char *log_path)
@@ -326,12 +366,15 @@ static int run(const struct command *command, const char *log_path, int argc, ch
 	import.file = strcmp(line.operands[0], "-") ? line.operands[0] : "(standard input)";
 	import.rules.input_includes_cache = input_includes_cache;
 	import_progress_begin(&import.progress);
+	/* JSON is looked at for the members that --map names before it is read. */
+	bool twice = all_or_nothing || (map_text && !import.csv);
 	/* All that can be wrong with the command itself, before a log is made. */
-	status = import_map_open(&import.map, map_text)
-			 ? import_source_open(&import.source, line.operands[0], all_or_nothing)
-			 : STATUS_USAGE;
+	status = import_map_open(&import.map, map_text) ? import_source_open(&import.source, line.operands[0], twice)
+							: STATUS_USAGE;
 	if (!status) {
 		status = begin_lines(&import);
+		if (!status)
+			status = check_paths(&import);
 		if (!status)
 			status = import_into(&import, line.log);
 		import_source_close(&import.source);
@@ -345,11 +388,12 @@ const struct command command_import = {
 	.name = "import",
 	.operands = "FILE|-",
 	.summary = "record the calls of a CSV or JSON Lines file, each once",
-	.details = "Fields: time provider model operation input_tokens cache_read_tokens cache_write_5m_tokens\n"
-		   "cache_write_1h_tokens output_tokens reasoning_tokens cost_usd latency_ms ttft_ms error_type\n"
-		   "service_tier session_id call_id metadata is_error. A COLUMN of JSON may lie deeper:\n"
-		   "input_tokens=usage.input_tokens. FIELD alone is FIELD=FIELD.\n"
-		   "Exit status: 0 all recorded, 1 some lines refused, 2 another import is running,\n"
-		   "8 could not read or write, 16 wrong usage.",
+	.details = "Fields: time provider model operation input_tokens cache_read_tokens\n"
+		   "cache_write_5m_tokens cache_write_1h_tokens output_tokens reasoning_tokens\n"
+		   "cost_usd latency_ms ttft_ms error_type service_tier session_id call_id metadata\n"
+		   "is_error. A COLUMN of JSON may lie deeper: input_tokens=usage.input_tokens.\n"
+		   "FIELD alone is FIELD=FIELD.\n"
+		   "Exit status: 0 all recorded, 1 some lines were not, 2 another import is\n"
+		   "running, 8 could not read or write, 16 wrong usage.",
 	.run = run,
 };

@@ -31,7 +31,7 @@ static const struct option_entry entries[] = {
 	{"session-id", "S", "what the call belongs to", &texts[FIELD_SESSION_ID], NULL},
 	{"call-id", "ID", "the call's own id: it is recorded once", &texts[FIELD_CALL_ID], NULL},
 	{"metadata", "JSON", "an object with anything else", &texts[FIELD_METADATA], NULL},
-	{"time", "T", "default now; 2026-01-10T22:32:06Z, or see usagelog(1)", &texts[FIELD_TIME], NULL},
+	{"time", "T", "default now; 2026-01-10T22:32:06Z, or usagelog(1)", &texts[FIELD_TIME], NULL},
 	{"sync", NULL, "return when the call is on the disk", NULL, &synchronous},
 };
 enum { ENTRY_COUNT = sizeof(entries) / sizeof(entries[0]) };
@@ -115,7 +115,15 @@ static int record_once(usagelog *log, const struct ul_directory *directory, cons
 	if (call_ids_read(&ids, directory, &why)) {
 		complain("%s", why.text);
 	} else {
-		status = call_ids_has(ids, draft->id) ? STATUS_DONE : record(log, directory, draft);
+		/* Without --time the call is of now, and so never the one that is there in all its parts. */
+		enum call_ids_found found = call_ids_find(ids, draft->id, texts[FIELD_TIME] ? draft_content(draft) : 0);
+		status = found == CALL_IDS_NONE ? record(log, directory, draft) : STATUS_DONE;
+		if (found == CALL_IDS_OTHER) {
+			complain("%s: the call \"%s\" is there with other content, which was not changed; nothing was "
+				 "recorded",
+				 directory->path, texts[FIELD_CALL_ID]);
+			status = STATUS_PART;
+		}
 		call_ids_close(ids);
 	}
 	os_close(lock);

@@ -365,7 +365,7 @@ static int run(const struct command *command, const char *log, int argc, char **
 	const char *days = "30";
 	bool json = false;
 	const struct option_entry entries[] = {
-		{"days", "N", "sum up the last N days, today included (1 to 36500; default 30)", &days, NULL},
+		{"days", "N", "sum up the last N days (1 to 36500; default 30)", &days, NULL},
 		{"json", NULL, "print one JSON object", NULL, &json},
 	};
 	struct command_line line;
@@ -393,13 +393,12 @@ const struct command command_summary = {
 	.name = "summary",
 	.operands = "",
 	.summary = "show totals, averages and breakdowns, calls not folded yet included",
-	.details = "Writes nothing and takes no lock. Breakdowns are of the last N days; if none of those has a call, "
-		   "of all days. The average is\n"
-		   "over those days, or over the days since the first call if these are fewer. The projected month is "
-		   "this month so far, and\n"
-		   "the average for each day that is left of it.\n"
+	.details = "Writes nothing and takes no lock. Breakdowns are of the last N days; if none of\n"
+		   "those has a call, of all days. The average is over those days, or over the days\n"
+		   "since the first call if these are fewer. The projected month is this month so\n"
+		   "far, and the average for each day that is left of it.\n"
 		   "\n"
-		   "Exit status: 0 done; 1 done, but something was left out, as said on standard error; 8 could not "
-		   "read; 16 usage.\n",
+		   "Exit status: 0 done; 1 done, but something was left out, as said on standard\n"
+		   "error; 8 could not read; 16 usage.",
 	.run = run,
 };

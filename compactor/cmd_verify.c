@@ -147,13 +147,26 @@ static int print_json(const struct verification *found, int status)
 	return text ? 0 : -ENOMEM;
 }
 
+/* The same where nothing could be looked at. */
+static void print_json_error(const char *why)
+{
+	cJSON *object = cJSON_CreateObject();
+	bool ok = object && put(object, "files", cJSON_CreateArray()) &&
+		  put(object, "error", cJSON_CreateString(why)) && put_count(object, "status", STATUS_FILES);
+	char *text = ok ? cJSON_Print(object) : NULL;
+	if (text)
+		printf("%s\n", text);
+	free(text);
+	cJSON_Delete(object);
+}
+
 /* ---- the command --------------------------------------------------------------------------------------------- */
 
 static int verify(struct verification *found, const char *log, struct ul_message *why)
 {
 	bool moved = false;
 	int error = verify_once(found, log, &moved, why);
-	for (unsigned round = 1; round < ROUNDS_MAX && !error && moved && found->damage; round++) {
+	for (unsigned round = 1; round < ROUNDS_MAX && !error && moved && (found->damage || found->residue); round++) {
 		verification_clear(found);
 		error = verify_once(found, log, &moved, why);
 	}
@@ -181,9 +194,11 @@ static int run(const struct command *command, const char *log, int argc, char **
 	status = error ? STATUS_FILES : status_of(&found, strict);
 	if (error)
 		complain("%s", why.text);
-	else if (!json)
+	if (error && json)
+		print_json_error(why.text);
+	else if (!error && !json)
 		print_text(&found);
-	else if (print_json(&found, status)) {
+	else if (!error && print_json(&found, status)) {
 		complain("no memory to print what was found");
 		status = STATUS_FILES;
 	}
@@ -195,12 +210,12 @@ const struct command command_verify = {
 	.name = "verify",
 	.operands = "",
 	.summary = "check every file of the log, and every sum",
-	.details = "Reads only, and takes no lock; works beside writers and a compactor. One line a file: PASS, TAIL "
-		   "(sound, but something that\n"
-		   "died left a trace: unfinished slots, holes, files, a summary that is out of date), or FAIL.\n"
+	.details = "Reads only, and takes no lock; works beside writers and a compactor. One line a\n"
+		   "file: PASS, TAIL (sound, but something that died left a trace: unfinished\n"
+		   "slots, holes, files, a summary that is out of date), or FAIL.\n"
 		   "\n"
-		   "Exit status, a sum of: 0 sound; 1 traces as under TAIL, with --strict only; 4 damage; 8 no such "
-		   "log, or not all could\n"
-		   "be read; 16 usage. Calls that are not folded yet are in order.\n",
+		   "Exit status, a sum of: 0 sound; 1 traces as under TAIL, with --strict only;\n"
+		   "4 damage; 8 no such log, or not all could be read; 16 usage. Calls that are not\n"
+		   "folded yet are in order.",
 	.run = run,
 };

@@ -219,6 +219,10 @@ int command_parse(const struct command *command, const struct option_entry *entr
 			return STATUS_USAGE;
 		}
 	}
+	if (line->log && !*line->log) {
+		complain("--log is empty; give the log's directory, or leave the option out");
+		return STATUS_USAGE;
+	}
 	line->operands = argv + optind;
 	line->operand_count = argc - optind;
 	return -1;

@@ -239,26 +239,17 @@ static int fold(struct run *run, const struct checkpoint *from)
 /* Other settings cut other days, so everything is folded anew; which must then be there. */
 static int check_rebuilt(struct run *run)
 {
-	const struct checkpoint *old = &run->state.checkpoint;
-	for (size_t i = 0; i < old->segment_count; i++) {
-		const struct segment_state *segment = &old->segments[i];
-		struct segment_state *now = checkpoint_find_segment(run->next, &segment->record.id);
-		uint64_t before = now ? runs_total(&now->runs) : 0;
-		char id[UL_ID_TEXT_BYTES];
-		if (now && runs_unite(&now->runs, &segment->runs))
-			return fail(run, -ENOMEM, "the calls cannot be folded anew");
-		if (!segment->runs.count || (now && runs_total(&now->runs) == before))
-			continue;
-		ul_id_format(id, &segment->record.id);
-		ul_message_set(run->why,
-			       "%s: the time zone or group_by changed, so all calls must be folded anew, but those of "
-			       "segment %s are not all "
-			       "there any more; nothing was touched; put the setting back (usagelog config), or "
-			       "restore the segment",
-			       run->directory->path, id);
-		return USAGELOG_ERROR_CONTRADICTION;
-	}
-	return 0;
+	const struct segment_state *lost = pass_find_lost(&run->pass, &run->state.checkpoint);
+	char id[UL_ID_TEXT_BYTES];
+	if (!lost)
+		return 0;
+	ul_id_format(id, &lost->record.id);
+	ul_message_set(run->why,
+		       "%s: the time zone or group_by changed, so all calls must be folded anew, but those of segment "
+		       "%s are not all there any more; nothing was touched; put the setting back (usagelog config), or "
+		       "restore the segment",
+		       run->directory->path, id);
+	return USAGELOG_ERROR_CONTRADICTION;
 }
 
 /* Note in the next checkpoint which slots are folded. */

@@ -8,6 +8,8 @@
 
 #include "context.h"
 #include "decimal.h"
+#include "ids.h"
+#include "slot.h"
 
 const char *const field_names[FIELD_COUNT] = {
 	[FIELD_TIME] = "time",
@@ -30,6 +32,8 @@ const char *const field_names[FIELD_COUNT] = {
 	[FIELD_METADATA] = "metadata",
 	[FIELD_IS_ERROR] = "is_error",
 	[FIELD_KIND] = "kind",
+	[FIELD_SEGMENT] = "segment",
+	[FIELD_SLOT] = "slot",
 };
 
 /* The API's limit of a latency, 4,294,967,295 ms, in us. */
@@ -241,11 +245,35 @@ static bool check_kind(struct field_value kind, struct refusal *why)
 	return true;
 }
 
+/* 32 digits as a log writes an id. */
+static bool parse_id(struct field_value value, struct ul_id *id)
+{
+	return value.bytes == UL_ID_TEXT_BYTES - 1 && ul_id_parse(id, value.text);
+}
+
+/* A dump's call_id is the id itself: hashed like a text it would be another one, and the calls of a dump that is
+ * imported into its own log would all be added once more. */
+static void take_id(const struct field_value values[FIELD_COUNT], struct draft *draft)
+{
+	struct field_value value = values[FIELD_CALL_ID];
+	struct ul_id segment, id;
+	uint64_t slot;
+	if (!value.bytes)
+		return;
+	bool dumped = parse_id(values[FIELD_SEGMENT], &segment) && values[FIELD_SLOT].bytes &&
+		      !decimal_parse_count(values[FIELD_SLOT].text, values[FIELD_SLOT].bytes, UINT32_MAX, &slot) &&
+		      parse_id(value, &id);
+	if (dumped)
+		memcpy(draft->id, id.bytes, sizeof(draft->id));
+	else
+		usagelog_call_id(value.text, value.bytes, draft->id);
+	draft->call.call_id = draft->id;
+}
+
 bool draft_make(struct draft *draft, struct draft_rules *rules, const struct field_value values[FIELD_COUNT],
 		struct refusal *why)
 {
 	struct usagelog_call *call = &draft->call;
-	struct field_value id = values[FIELD_CALL_ID];
 	uint64_t ttft_us;
 	*call = (struct usagelog_call){0};
 	if (!check_kind(values[FIELD_KIND], why) || !take_time(rules, values, call, why) ||
@@ -255,9 +283,39 @@ bool draft_make(struct draft *draft, struct draft_rules *rules, const struct fie
 	    !take_ms(values, FIELD_TTFT_MS, UINT32_MAX, &ttft_us, why))
 		return false;
 	call->ttft_us = (uint32_t)ttft_us;
-	if (id.bytes) {
-		usagelog_call_id(id.text, id.bytes, draft->id);
-		call->call_id = draft->id;
-	}
+	take_id(values, draft);
 	return true;
+}
+
+uint64_t draft_content(const struct draft *draft)
+{
+	const struct usagelog_call *call = &draft->call;
+	const struct usagelog_attributes *given = &draft->names.attributes;
+	struct ul_attributes attributes = {given->operation, given->error_type, given->service_tier, given->session_id,
+					   given->metadata};
+	char context[UL_CONTEXT_BYTES_MAX];
+	size_t bytes = 0;
+	/* In us, and in ms what is too long for that: as the library writes it. */
+	uint64_t latency = call->latency_us;
+	if (latency > UINT32_MAX)
+		latency = latency / 1000 + (latency % 1000 >= 500);
+	struct ul_slot slot = {.body.call = {
+				       .time_ns = call->time_ns,
+				       .cost_pico_usd = call->flags & USAGELOG_COST ? call->cost_pico_usd : 0,
+				       .input_tokens = call->input_tokens,
+				       .cache_read_tokens = call->cache_read_tokens,
+				       .cache_write_5m_tokens = call->cache_write_5m_tokens,
+				       .cache_write_1h_tokens = call->cache_write_1h_tokens,
+				       .output_tokens = call->output_tokens,
+				       .reasoning_tokens = call->reasoning_tokens,
+				       .latency = (uint32_t)latency,
+				       .ttft_us = call->ttft_us,
+			       }};
+	if (ul_context_build(&attributes, context, &bytes) || !bytes) {
+		memcpy(context, "{}", 2);
+		bytes = 2;
+	}
+	return id_content((struct ul_text){draft->provider, strlen(draft->provider)},
+			  (struct ul_text){draft->model, strlen(draft->model)}, (struct ul_text){context, bytes},
+			  &slot);
 }

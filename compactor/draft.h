@@ -33,7 +33,9 @@ enum call_field {
 	FIELD_CALL_ID,
 	FIELD_METADATA,
 	FIELD_IS_ERROR,
-	FIELD_KIND, /* what dump writes of that which is no call: refused */
+	FIELD_KIND,    /* what dump writes of that which is no call: refused */
+	FIELD_SEGMENT, /* with FIELD_SLOT: what a dump's line is known by */
+	FIELD_SLOT,
 	FIELD_COUNT
 };
 
@@ -71,5 +73,8 @@ struct draft_rules {
  * "now"; who wants one asks before. */
 bool draft_make(struct draft *draft, struct draft_rules *rules, const struct field_value values[FIELD_COUNT],
 		struct refusal *why);
+
+/* What the call is, as the log's id set would say it (ids.h). The draft has a time. */
+uint64_t draft_content(const struct draft *draft);
 
 #endif

@@ -108,6 +108,7 @@ static void take(struct lines *lines, struct line *line, const struct csv_scan *
 	XXH3_128bits_update(&lines->hash, line->text, line->bytes);
 	XXH128_canonicalFromHash(&lines->chain, XXH3_128bits_digest(&lines->hash));
 	memcpy(line->id, &lines->chain, sizeof(line->id));
+	line->unended = !newline;
 	line->too_long |= line->bytes > LINE_BYTES_MAX;
 	line->open_quote = !newline && scan->state == CSV_QUOTED;
 	lines->begin += bytes + newline;

@@ -22,6 +22,7 @@ struct line {
 	uint64_t number; /* of its first line in the file, from 1 */
 	uint8_t id[16];
 	bool too_long;   /* beyond LINE_BYTES_MAX: the text is not there, the id is */
+	bool unended;    /* the file ends without a line end */
 	bool open_quote; /* the file ends inside of quotes that this record opened */
 };
 

@@ -285,13 +285,30 @@ bool import_map_json(struct import_map *map, struct line *line, struct field_val
 	for (enum call_field field = 0; field < FIELD_COUNT; field++)
 		found[field] = (struct found_member){.value.type = UL_JSON_END};
 	find_members(map, object, found);
+	map->objects++;
+	for (enum call_field field = 0; field < FIELD_COUNT; field++)
+		map->seen[field] |= found[field].value.type != UL_JSON_END;
 	struct scratch scratch = {map->scratch, map->scratch + LINE_BYTES_MAX};
 	for (enum call_field field = 0; field < FIELD_COUNT; field++) {
 		struct field_value value = {0};
+		/* What only a dump has may be anything in a file that is none. */
+		bool nested = found[field].value.type == UL_JSON_OBJECT || found[field].value.type == UL_JSON_ARRAY;
+		if (nested && (field == FIELD_SEGMENT || field == FIELD_SLOT))
+			continue;
 		if (!take_value(field, found[field].value, &scratch, &value, why))
 			return false;
 		if (value.bytes)
 			values[field] = value;
 	}
 	return true;
+}
+
+enum call_field import_map_unseen(const struct import_map *map)
+{
+	enum call_field field = 0;
+	/* A file without failures has no reason for one. */
+	while (field < FIELD_COUNT && (!map->given || !map->objects || !map->paths[field] || map->seen[field] ||
+				       field == FIELD_ERROR_TYPE || field == FIELD_IS_ERROR))
+		field++;
+	return field;
 }

@@ -20,7 +20,9 @@ struct import_map {
 	size_t column_count;
 	struct csv_field *fields; /* CSV_FIELDS_MAX of them */
 	/* JSON: */
-	char *scratch; /* unescaped strings of the line at hand */
+	char *scratch;          /* unescaped strings of the line at hand */
+	uint64_t objects;       /* lines that were JSON objects */
+	bool seen[FIELD_COUNT]; /* one of them had the member, be it null */
 };
 
 /* Parse --map, "field=column,field,..."; NULL: each field from the column of its own name. False after an error
@@ -37,5 +39,9 @@ bool import_map_csv(struct import_map *map, struct line *line, struct field_valu
 		    struct refusal *why);
 bool import_map_json(struct import_map *map, struct line *line, struct field_value values[FIELD_COUNT],
 		     struct refusal *why);
+
+/* Of the JSON lines taken so far, did none have a path that --map names? The first such field, or FIELD_COUNT. A path
+ * that is written wrong reads as "not given", and calls without their counts cannot be put right later. */
+enum call_field import_map_unseen(const struct import_map *map);
 
 #endif

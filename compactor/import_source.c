@@ -53,8 +53,8 @@ static int spool(struct import_source *source, const char *name)
 	int error = fd < 0 ? fd : copy_all(source->fd, fd);
 	if (error) {
 		os_close(fd);
-		complain("%s: cannot be copied to a temporary file, which --all-or-nothing needs: %s; nothing was "
-			 "recorded; set TMPDIR to where "
+		complain("%s: cannot be copied to a temporary file, which --all-or-nothing and the --map of JSON "
+			 "need: %s; nothing was recorded; set TMPDIR to where "
 			 "there is room",
 			 name, strerror(-error));
 		return STATUS_FILES;

@@ -16,13 +16,13 @@ enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
 static void print_help(FILE *stream)
 {
 	fputs("Usage: usagelog [--log DIR] SUBCOMMAND [OPTION]...\n"
-	      "Records what each LLM call used and cost, folds the records into totals, and proves both.\n\n",
+	      "Records what each LLM call used and cost, folds that into totals, proves both.\n\n",
 	      stream);
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
 		fprintf(stream, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
 	fputs("\n"
-	      "  --log DIR   the log's directory; default $USAGELOG_DIR, else $XDG_STATE_HOME/usagelog,\n"
-	      "              else ~/.local/state/usagelog\n"
+	      "  --log DIR   the log's directory; default $USAGELOG_DIR, else\n"
+	      "              $XDG_STATE_HOME/usagelog, else ~/.local/state/usagelog\n"
 	      "  --help      this text; after a subcommand: its options\n"
 	      "  --version   the version\n"
 	      "\n"

@@ -28,6 +28,7 @@ static void note_state(struct group_result *result, const struct group_reader *r
 	const struct ul_reader *first = &reader->readers[0];
 	const struct ul_state_block *block = ul_block_pair(first->blocks, first->seed, UL_BLOCK_COUNTERS);
 	result->size_bytes = first->header.size_bytes;
+	result->end_slot = reader->end_slot;
 	if (!block)
 		return;
 	result->attempted = block->payload.counters.attempted;
@@ -49,18 +50,33 @@ static void report_conflicts(const struct pass *pass, const struct segment_group
 		     id, (unsigned long long)(counts->conflicts - before), counts->first_conflict);
 }
 
-static void report_cut(const struct pass *pass, const struct group_reader *reader, const struct runs *runs)
+void pass_report_cut(struct findings *findings, const struct group_reader *reader, const struct runs *runs)
 {
 	if (!runs->count)
 		return;
 	struct ul_run last = runs->items[runs->count - 1];
 	if (last.first_slot + last.slot_count <= reader->end_slot)
 		return;
-	findings_add(pass->findings, FINDING_DAMAGE,
+	findings_add(findings, FINDING_DAMAGE,
 		     "%s: ends at byte %llu, and calls up to byte %llu were folded before; it was cut short; the "
 		     "totals stay",
 		     reader->files[0]->name->name, (unsigned long long)reader->end_slot * UL_SLOT_BYTES,
 		     (unsigned long long)(last.first_slot + last.slot_count) * UL_SLOT_BYTES);
+}
+
+/* A slot that is damaged is in no run of folded slots, so each pass comes by it and says so again. Once a pass is done: a group that is
+ * excluded makes it begin anew. */
+static void report_bad(const struct pass *pass)
+{
+	for (size_t i = 0; i < pass->segments->group_count; i++) {
+		unsigned long long bad = pass->results[i].bad;
+		if (bad)
+			findings_add(pass->findings, FINDING_LEFT_OUT,
+				     "%s: %llu slot%s damaged or written by a newer program and %s not counted; "
+				     "usagelog verify says where",
+				     pass->segments->groups[i].files[0].name->name, bad, bad == 1 ? " is" : "s are",
+				     bad == 1 ? "is" : "are");
+	}
 }
 
 static int run_group(struct pass *pass, uint32_t number, struct group_reader *reader)
@@ -69,14 +85,16 @@ static int run_group(struct pass *pass, uint32_t number, struct group_reader *re
 	const struct segment_group *group = &pass->segments->groups[number];
 	const struct segment_state *state = checkpoint_find_segment(pass->checkpoint, &group->id);
 	const struct runs *runs = state ? &state->runs : &no_runs;
-	uint64_t calls = pass->fold.calls, conflicts = pass->fold.counts.conflicts;
+	const struct slot_counts before = pass->fold.counts, *counts = &pass->fold.counts;
+	uint64_t calls = pass->fold.calls;
 	note_state(result, reader);
-	report_cut(pass, reader, runs);
+	pass_report_cut(pass->findings, reader, runs);
 	int error = fold_group(&pass->fold, reader, number, runs, pass->again, pass->again ? NULL : &result->added);
 	if (!error && pass->sync)
 		error = group_sync(reader);
 	result->calls = (int64_t)(pass->fold.calls - calls);
-	report_conflicts(pass, group, conflicts);
+	result->bad = counts->damaged + counts->unknown - before.damaged - before.unknown;
+	report_conflicts(pass, group, before.conflicts);
 	return error;
 }
 
@@ -126,7 +144,32 @@ int pass_run(struct pass *pass)
 		if (!result)
 			result = try_groups(pass);
 	}
+	/* What is folded again was counted when it was folded first. */
+	if (!result && !pass->again)
+		report_bad(pass);
 	return result;
+}
+
+const struct segment_state *pass_find_lost(const struct pass *pass, const struct checkpoint *old)
+{
+	size_t group = 0;
+	for (size_t i = 0; i < old->segment_count; i++) {
+		const struct segment_state *segment = &old->segments[i];
+		while (group < pass->segments->group_count &&
+		       memcmp(&pass->segments->groups[group].id, &segment->record.id, sizeof(segment->record.id)) < 0)
+			group++;
+		bool found =
+			group < pass->segments->group_count &&
+			memcmp(&pass->segments->groups[group].id, &segment->record.id, sizeof(segment->record.id)) == 0;
+		const struct runs *there = found ? &pass->results[group].added : &no_runs;
+		for (uint32_t j = 0; j < segment->runs.count; j++) {
+			struct ul_run run = segment->runs.items[j];
+			uint32_t end = run.first_slot + run.slot_count;
+			if (runs_next(there, run.first_slot, end, false) < end)
+				return segment;
+		}
+	}
+	return NULL;
 }
 
 void pass_report_missing(const struct pass *pass)

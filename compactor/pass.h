@@ -13,6 +13,8 @@ struct group_result {
 	int64_t calls; /* calls and reversals folded */
 	uint64_t attempted, dropped;
 	uint64_t size_bytes;
+	uint64_t bad;      /* slots that are damaged or of a newer program */
+	uint32_t end_slot; /* after the last one that its files have room for */
 };
 
 struct pass {
@@ -33,7 +35,12 @@ struct pass {
 int pass_run(struct pass *pass);
 void pass_clear(struct pass *pass);
 
-/* Segments that the checkpoint holds and that are not there any more, or are shorter, become findings. */
+/* Segments that the checkpoint holds and that are not there any more become findings. */
 void pass_report_missing(const struct pass *pass);
+/* A segment that ends before the last of its slots that were folded becomes a finding; pass_run() reports these itself. */
+void pass_report_cut(struct findings *findings, const struct group_reader *reader, const struct runs *runs);
+
+/* After a pass that folded everything anew: the first segment of which `old` holds slots that are not there any more, or NULL. */
+const struct segment_state *pass_find_lost(const struct pass *pass, const struct checkpoint *old);
 
 #endif

@@ -255,3 +255,19 @@ int store_list(int directory, int (*visit)(void *arg, const char *name), void *a
 	closedir(stream);
 	return result;
 }
+
+bool store_is_reserved_name(const char *name)
+{
+	static const char *const names[] = {"log.conf", "lock", "import.lock"};
+	static const char *const endings[] = {".seg", ".tmp", ".facts", ".ids", ".new"};
+	size_t length = strlen(name);
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	for (size_t i = 0; i < sizeof(endings) / sizeof(endings[0]); i++) {
+		size_t ending = strlen(endings[i]);
+		if (length >= ending && strcmp(name + length - ending, endings[i]) == 0)
+			return true;
+	}
+	return strncmp(name, "checkpoint", strlen("checkpoint")) == 0;
+}

@@ -59,6 +59,8 @@ bool store_parse_ids_name(const char *name, uint64_t *generation);
 
 /* Is it the name of a file that a compactor was in the midst of writing? */
 bool store_is_draft_name(const char *name);
+/* Is this the name of a file that the log itself is made of, and that nothing else may be written to? */
+bool store_is_reserved_name(const char *name);
 
 /* Call `visit` for each name in the directory, in any order, until it returns other than 0. 0, that, or -errno. */
 int store_list(int directory, int (*visit)(void *arg, const char *name), void *arg);

@@ -289,6 +289,14 @@ struct ul_message summary_path(const struct ul_directory *directory)
 	return path;
 }
 
+/* Does the path lead to a file of the log itself, by whatever way? */
+static bool is_own_file(const struct ul_directory *directory, int fd, const char *name)
+{
+	struct stat there, ours;
+	return store_is_reserved_name(name) && !os_stat(fd, &there) && !os_stat(directory->fd, &ours) &&
+	       there.st_dev == ours.st_dev && there.st_ino == ours.st_ino;
+}
+
 int summary_write(const struct ul_directory *directory, const char *text, struct ul_message *why)
 {
 	struct ul_message path = summary_path(directory);
@@ -296,6 +304,14 @@ int summary_write(const struct ul_directory *directory, const char *text, struct
 	const char *name = slash + 1;
 	*slash = '\0';
 	int fd = os_open_directory(slash == path.text ? "/" : path.text);
+	if (fd >= 0 && is_own_file(directory, fd, name)) {
+		os_close(fd);
+		ul_message_set(why,
+			       "%s/%s: is a file of the log itself and is not overwritten by the summary; set another "
+			       "path: usagelog config summary_path summary.json",
+			       path.text, name);
+		return -EINVAL;
+	}
 	int error = fd < 0 ? fd : store_write(fd, name, text, strlen(text));
 	if (error == -EISDIR || error == -ENOTEMPTY || error == -EEXIST) {
 		char renamed[2 * STORE_NAME_BYTES];
@@ -310,7 +326,7 @@ int summary_write(const struct ul_directory *directory, const char *text, struct
 		ul_message_set(why,
 			       "%s/%s: the summary cannot be written: %s; the totals are safe in the checkpoint; see "
 			       "to that, or set another "
-			       "path (usagelog config summary)",
+			       "path (usagelog config summary_path)",
 			       path.text, name, usagelog_strerror(error));
 	return error;
 }

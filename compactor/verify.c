@@ -107,7 +107,34 @@ void verification_clear(struct verification *found)
 struct segment_check {
 	struct checked_file *file;
 	const struct ul_reader *reader;
+	const struct group_reader *whole; /* all files of the segment: a definition may be sound in another one */
+	struct table models;
+	uint64_t nameless; /* calls whose model's definition does not read */
 };
+
+/* What is known of a definition of a model; the first 16 bytes are the key. */
+struct model_check {
+	uint64_t slot;
+	uint64_t zero;
+	uint32_t known;
+	uint32_t damaged;
+};
+
+static int check_model(struct segment_check *check, uint32_t slot)
+{
+	uint64_t key[2] = {slot, 0};
+	char text[UL_CONTEXT_BYTES_MAX];
+	if (!slot)
+		return 0;
+	struct model_check *model = table_get(&check->models, key);
+	if (!model)
+		return -ENOMEM;
+	if (!model->known)
+		model->damaged = group_text(check->whole, slot, UL_CLASS_MODEL, text) < 0;
+	model->known = 1;
+	check->nameless += model->damaged;
+	return 0;
+}
 
 static int count_slot(void *arg, uint32_t number, const struct ul_slot *slot, const struct ul_slot *before)
 {
@@ -118,7 +145,7 @@ static int count_slot(void *arg, uint32_t number, const struct ul_slot *slot, co
 		return 0;
 	check->file->calls++;
 	check->file->durable += number % UL_PAGE_SLOTS < check->reader->durable[number / UL_PAGE_SLOTS];
-	return 0;
+	return check_model(check, slot->tag & UL_SLOT_MASK);
 }
 
 static void note_bad(void *arg, uint32_t number, enum ul_slot_state state)
@@ -139,7 +166,20 @@ static void say_bad_slots(struct verification *found, struct checked_file *file)
 	count_show(lost, (int64_t)file->slots.damaged);
 	count_show(all, (int64_t)(file->calls + file->slots.damaged));
 	say(found, file, "damaged slots: %s%s", text, file->slots.damaged > file->bad_slot_count ? ", ..." : "");
-	say(found, file, "at most %s calls lost of %s; the rest is sound", lost, all);
+	say(found, file, "at most %s call%s lost of %s; the rest is sound", lost, file->slots.damaged == 1 ? "" : "s",
+	    all);
+}
+
+static void judge_models(struct verification *found, struct checked_file *file, uint64_t nameless)
+{
+	char calls[MONEY_SHOWN_BYTES];
+	if (!nameless)
+		return;
+	/* Where a slot is damaged that is said already; else the text is no name, which no writer writes. */
+	residue(found, file);
+	count_show(calls, (int64_t)nameless);
+	say(found, file, "%s call%s under (unknown): the definition of the model does not read", calls,
+	    nameless == 1 ? " stands" : "s stand");
 }
 
 static void judge_slots(struct verification *found, struct checked_file *file)
@@ -150,11 +190,23 @@ static void judge_slots(struct verification *found, struct checked_file *file)
 	}
 	if (file->slots.unknown) {
 		unreadable(found, file);
-		say(found, file, "%llu slots are a newer program's and are not counted; use the newer one",
-		    (unsigned long long)file->slots.unknown);
+		say(found, file, "%llu slot%s a newer program's and %s not counted; use the newer one",
+		    (unsigned long long)file->slots.unknown, file->slots.unknown == 1 ? " is" : "s are",
+		    file->slots.unknown == 1 ? "is" : "are");
 	}
 	if (file->slots.holes || file->slots.unfinished)
 		residue(found, file);
+}
+
+/* The group that a file is of. */
+static const struct segment_group *group_of(const struct segments *segments, const struct segment_file *file)
+{
+	for (size_t i = 0; i < segments->group_count; i++) {
+		const struct segment_group *group = &segments->groups[i];
+		if (file >= group->files && file < group->files + group->file_count)
+			return group;
+	}
+	return NULL;
 }
 
 static void read_segment(struct verification *found, const struct view *view, const struct segment_file *file,
@@ -164,11 +216,16 @@ static void read_segment(struct verification *found, const struct view *view, co
 	/* The file alone, as a group of one. */
 	struct segment_file alone = *file;
 	struct segment_group group = {alone.id, &alone, 1, false};
-	struct group_reader reader;
+	const struct segment_group *whole_group = group_of(&view->segments, file);
+	struct group_reader reader, whole = {0};
 	struct findings findings = {0};
+	uint64_t nameless = 0;
 	int error = group_open(&reader, &view->segments, &group, &findings);
 	if (!error) {
-		struct segment_check check = {checked, &reader.readers[0]};
+		bool is_whole = !whole_group || group_open(&whole, &view->segments, whole_group, &findings) != 0;
+		struct segment_check check = {
+			.file = checked, .reader = &reader.readers[0], .whole = is_whole ? &reader : &whole};
+		table_init(&check.models, sizeof(struct model_check));
 		reader.bad = note_bad;
 		reader.bad_arg = &check;
 		error = group_visit(&reader, &none, false, count_slot, &check, &checked->slots);
@@ -176,6 +233,9 @@ static void read_segment(struct verification *found, const struct view *view, co
 			damaged(found, checked);
 			say(found, checked, "the page table is damaged; what it says is not used");
 		}
+		nameless = check.nameless;
+		table_clear(&check.models);
+		group_close(&whole);
 		group_close(&reader);
 	}
 	if (error && error != -ENOENT) {
@@ -184,6 +244,7 @@ static void read_segment(struct verification *found, const struct view *view, co
 	}
 	findings_clear(&findings);
 	judge_slots(found, checked);
+	judge_models(found, checked, nameless);
 }
 
 static void check_segment_file(struct verification *found, const struct view *view, const struct segment_file *file)
@@ -221,6 +282,63 @@ static void check_segment_file(struct verification *found, const struct view *vi
 		}
 		read_segment(found, view, file, checked);
 	}
+}
+
+/* Segments of which something was folded, and that are gone, or end before it. */
+static void check_missing_segment(struct verification *found, const struct ul_folded_segment *record)
+{
+	char name[UL_ID_TEXT_BYTES + sizeof(".seg")], id[UL_ID_TEXT_BYTES], calls[MONEY_SHOWN_BYTES];
+	struct checked_file *checked = NULL;
+	ul_id_format(id, &record->id);
+	snprintf(name, sizeof(name), "%s.seg", id);
+	count_show(calls, record->calls);
+	/* A file of which nothing can be read is in no group, but has a line. */
+	for (size_t i = 0; i < found->count && !checked; i++)
+		if (strcmp(found->files[i].name, name) == 0)
+			checked = &found->files[i];
+	bool there = checked != NULL;
+	if (!there)
+		checked = add_file(found, name);
+	if (!checked)
+		return;
+	damaged(found, checked);
+	say(found, checked, "%sits %s folded call%s in the totals%s", there ? "" : "is missing; ", calls,
+	    record->calls == 1 ? " stays" : "s stay", there ? "" : "; restore it from a backup");
+}
+
+static void check_folded_segment(struct verification *found, const struct view *view, const struct segment_state *state)
+{
+	size_t at = 0;
+	while (at < view->segments.group_count &&
+	       memcmp(&view->segments.groups[at].id, &state->record.id, sizeof(state->record.id)) != 0)
+		at++;
+	if (at == view->segments.group_count) {
+		if (!(state->record.state & UL_SEGMENT_PRUNED))
+			check_missing_segment(found, &state->record);
+		return;
+	}
+	const struct segment_group *group = &view->segments.groups[at];
+	if (group->excluded || !state->runs.count)
+		return;
+	struct ul_run last = state->runs.items[state->runs.count - 1];
+	uint32_t end = view->pending.results[at].end_slot, folded_end = last.first_slot + last.slot_count;
+	if (folded_end <= end)
+		return;
+	/* The lines of segment files come first, in the order of the files. */
+	struct checked_file *checked = &found->files[group->files - view->segments.files];
+	damaged(found, checked);
+	say(found, checked,
+	    "ends at byte %llu, and calls up to byte %llu were folded before; it was cut short; the totals stay; "
+	    "restore "
+	    "it from a backup",
+	    (unsigned long long)end * UL_SLOT_BYTES, (unsigned long long)folded_end * UL_SLOT_BYTES);
+}
+
+static void check_folded_segments(struct verification *found, const struct view *view)
+{
+	const struct checkpoint *checkpoint = &view->state.checkpoint;
+	for (size_t i = 0; i < checkpoint->segment_count && !found->error; i++)
+		check_folded_segment(found, view, &checkpoint->segments[i]);
 }
 
 /* ---- facts and ids ------------------------------------------------------------------------------------------- */
@@ -298,7 +416,8 @@ static bool file_is_sound(struct verification *found, const struct stored_file *
 		    usagelog_strerror(file->state == FILE_NEWER ? USAGELOG_ERROR_NEWER : file->error));
 	} else {
 		damaged(found, checked);
-		say(found, checked, "is %s; %s", file->state == FILE_MISSING ? "missing" : "damaged", cure);
+		say(found, checked, "is %s; run usagelog compact: %s",
+		    file->state == FILE_MISSING ? "missing" : "damaged", cure);
 	}
 	return false;
 }
@@ -314,8 +433,8 @@ static void check_day(struct verification *found, struct view *view, const struc
 		return;
 	checked->calls = (uint64_t)day->calls;
 	store_read(view->directory.fd, name, UL_CONTAINER_FACTS, &view->directory.conf.log_id, &file);
-	if (file_is_sound(found, &file, day->checksum,
-			  "delete it if it is there, and run usagelog compact: its day is folded anew", checked)) {
+	if (file_is_sound(found, &file, day->checksum, "its day is folded anew, and a damaged file set aside",
+			  checked)) {
 		check_rollups(found, view, day, &file, checked);
 		if (again->complete)
 			compare_day(found, view, again, day, &file, checked);
@@ -359,11 +478,68 @@ static void check_named_files(struct verification *found, struct view *view, con
 			return;
 		store_read(view->directory.fd, name, UL_CONTAINER_IDS, &view->directory.conf.log_id, &file);
 		if (file_is_sound(found, &file, checkpoint->files[i].checksum,
-				  "delete it if it is there, and run usagelog compact: it is made anew", checked) &&
+				  "it is made anew, and a damaged file set aside", checked) &&
 		    again->complete)
 			compare_ids(found, view, again, &file, checked);
 		stored_file_clear(&file);
 	}
+}
+
+/* A file that the checkpoint before names, and the one that counts does not: nothing is lost with it. */
+static void check_previous_file(struct verification *found, const struct view *view, const char *name,
+				enum ul_container_kind kind, uint64_t checksum)
+{
+	struct stored_file file;
+	store_read(view->directory.fd, name, kind, &view->directory.conf.log_id, &file);
+	if (file.state == FILE_MISSING)
+		add_line(found, name, VERDICT_TAIL, "is missing; only the previous checkpoint needs it");
+	else if (file.state == FILE_NEWER || file.state == FILE_UNREADABLE)
+		add_line(found, name, VERDICT_TAIL, "cannot be read; only the previous checkpoint needs it");
+	else if (file.state != FILE_SOUND || file.container.header->checksum != checksum)
+		add_line(found, name, VERDICT_TAIL, "is damaged; only the previous checkpoint needs it");
+	stored_file_clear(&file);
+}
+
+static bool checkpoint_names(const struct view *view, const char *name)
+{
+	const struct checkpoint *checkpoint = &view->state.checkpoint;
+	for (size_t i = 0; i < checkpoint->file_count; i++) {
+		struct ul_text text = names_text(&view->names, checkpoint->files[i].name);
+		if (text.bytes == strlen(name) && memcmp(text.text, name, text.bytes) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void check_previous_files(struct verification *found, const struct view *view)
+{
+	struct stored_file previous;
+	char name[STORE_NAME_BYTES];
+	uint64_t count, generation;
+	if (view->state.decision != RECOVERY_CURRENT || view->state.previous != FILE_SOUND)
+		return;
+	store_read(view->directory.fd, "checkpoint.previous", UL_CONTAINER_CHECKPOINT, &view->directory.conf.log_id,
+		   &previous);
+	if (previous.state != FILE_SOUND) {
+		stored_file_clear(&previous);
+		return;
+	}
+	const struct ul_day *days = ul_container_records(&previous.container, UL_SECTION_DAYS, &count);
+	for (uint64_t i = 0; i < count; i++) {
+		const struct ul_day *now = checkpoint_find_day(&view->state.checkpoint, days[i].day);
+		store_fact_name(name, days[i].day, days[i].generation);
+		if (!now || now->generation != days[i].generation)
+			check_previous_file(found, view, name, UL_CONTAINER_FACTS, days[i].checksum);
+	}
+	const struct ul_named_file *files = ul_container_records(&previous.container, UL_SECTION_FILES, &count);
+	for (uint64_t i = 0; i < count; i++) {
+		struct ul_text text = ul_container_string(&previous.container, files[i].name);
+		snprintf(name, sizeof(name), "%.*s", (int)(text.bytes < sizeof(name) ? text.bytes : 0), text.text);
+		if (files[i].kind == UL_FILE_IDS && store_parse_ids_name(name, &generation) &&
+		    !checkpoint_names(view, name))
+			check_previous_file(found, view, name, UL_CONTAINER_IDS, files[i].checksum);
+	}
+	stored_file_clear(&previous);
 }
 
 /* ---- checkpoints and summary ----------------------------------------------------------------------------------- */
@@ -393,9 +569,12 @@ static void check_checkpoints(struct verification *found, const struct view *vie
 /* The parsed text without what depends on the moment; NULL: it is no JSON. */
 static cJSON *timeless(const char *text)
 {
-	cJSON *json = cJSON_Parse(text);
+	static const char *const of_the_moment[] = {"segments", "pending", "damaged", "dropped_at_least"};
+	cJSON *json = cJSON_ParseWithOpts(text, NULL, true);
+	cJSON *log = cJSON_GetObjectItemCaseSensitive(json, "log");
 	cJSON_DeleteItemFromObjectCaseSensitive(json, "last_updated");
-	cJSON_DeleteItemFromObjectCaseSensitive(json, "log");
+	for (size_t i = 0; i < sizeof(of_the_moment) / sizeof(of_the_moment[0]); i++)
+		cJSON_DeleteItemFromObjectCaseSensitive(log, of_the_moment[i]);
 	return json;
 }
 
@@ -409,16 +588,18 @@ static double summary_generation(const char *text)
 	return value;
 }
 
-static void compare_summary(struct verification *found, struct view *view, const char *text,
+static void compare_summary(struct verification *found, struct view *view, const struct stored_file *file,
 			    struct checked_file *checked)
 {
-	struct summary_log log = {0};
+	const char *text = file->bytes;
+	struct summary_log log = {.folded = checkpoint_calls(&view->state.checkpoint)};
 	char *rendered = summary_render(&view->state.checkpoint, &view->names, &view->directory.conf, &log, 0);
 	if (!rendered) {
 		found->error = -ENOMEM;
 		return;
 	}
-	cJSON *is = timeless(text), *should = timeless(rendered);
+	/* A zero byte ends the text, but not the file. */
+	cJSON *is = strlen(text) == file->size_bytes ? timeless(text) : NULL, *should = timeless(rendered);
 	if (is && !cJSON_Compare(is, should, true)) {
 		if (summary_generation(text) < (double)view->state.checkpoint.generation) {
 			residue(found, checked);
@@ -451,7 +632,7 @@ static void check_summary(struct verification *found, struct view *view)
 	struct checked_file *checked = add_file(found, view->directory.conf.summary);
 	if (checked && file.state == FILE_SOUND && !view->state.settings_changed &&
 	    view->state.decision != RECOVERY_REBUILD)
-		compare_summary(found, view, file.bytes, checked);
+		compare_summary(found, view, &file, checked);
 	else if (checked && file.state == FILE_MISSING) {
 		residue(found, checked);
 		say(found, checked, "is missing; usagelog compact renders it anew");
@@ -510,9 +691,10 @@ static void check_identity(struct verification *found, struct view *view, const 
 {
 	char text[320], valid[MONEY_SHOWN_BYTES], folded[MONEY_SHOWN_BYTES], pending[MONEY_SHOWN_BYTES];
 	const struct fold *fresh = &view->pending.fold;
-	found->pending = fresh->calls;
-	found->folded = checkpoint_calls(view->from);
+	/* What was folded is compared under other settings too: the number of calls does not depend on them. */
+	found->folded = checkpoint_calls(&view->state.checkpoint);
 	found->valid = fresh->calls + (view->state.settings_changed ? 0 : again->pass.fold.calls);
+	found->pending = found->valid - again->pass.fold.calls;
 	count_show(valid, (int64_t)found->valid);
 	count_show(folded, (int64_t)found->folded);
 	count_show(pending, (int64_t)found->pending);
@@ -550,6 +732,7 @@ static void check_all(struct verification *found, struct view *view, struct refo
 	struct leftovers leftovers = {found, view};
 	for (size_t i = 0; i < view->segments.file_count; i++)
 		check_segment_file(found, view, &view->segments.files[i]);
+	check_folded_segments(found, view);
 	for (size_t i = 1; i < view->segments.list.directory_count; i++)
 		if (view->segments.list.fds[i] < 0 && view->segments.list.fds[i] != -ENOENT) {
 			struct checked_file *file = add_file(found, view->directory.conf.fallbacks[i - 1]);
@@ -562,6 +745,7 @@ static void check_all(struct verification *found, struct view *view, struct refo
 	for (size_t i = 0; i < view->state.checkpoint.day_count; i++)
 		check_day(found, view, again, &view->state.checkpoint.days[i]);
 	check_named_files(found, view, again);
+	check_previous_files(found, view);
 	check_checkpoints(found, view);
 	check_summary(found, view);
 	store_list(view->directory.fd, look_at_name, &leftovers);

@@ -5,6 +5,22 @@
 
 #include "calendar.h"
 
+/* Under other settings everything is folded anew, and what is gone from the segments is in no total; compact refuses that. */
+static void report_lost(struct view *view)
+{
+	const struct segment_state *lost = pass_find_lost(&view->pending, &view->state.checkpoint);
+	char id[UL_ID_TEXT_BYTES];
+	if (!lost)
+		return;
+	ul_id_format(id, &lost->record.id);
+	findings_add(
+		&view->findings, FINDING_LEFT_OUT,
+		"%s: the time zone or group_by changed, so all calls must be folded anew, but those of segment %s "
+		"are not all there any more and are not counted; put the setting back (usagelog config), or restore "
+		"the segment",
+		view->directory.path, id);
+}
+
 static int load(struct view *view, struct ul_message *why)
 {
 	const char *path = view->directory.path, *zone = view->directory.conf.time_zone;
@@ -35,9 +51,14 @@ static int load(struct view *view, struct ul_message *why)
 				      .names = &view->names,
 				      .findings = &view->findings};
 	error = pass_run(&view->pending);
-	if (error)
+	if (error) {
 		ul_message_set(why, "%s: the calls cannot be folded: %s", path, usagelog_strerror(error));
-	return error;
+		return error;
+	}
+	pass_report_missing(&view->pending);
+	if (view->state.settings_changed)
+		report_lost(view);
+	return 0;
 }
 
 int view_open(struct view *view, const char *log, struct ul_message *why)

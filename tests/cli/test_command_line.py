@@ -29,9 +29,12 @@ class Help(LogTest):
         for command in COMMANDS:
             lines = self.run_program(command, "--help")[0].splitlines()
             self.assertLessEqual(len(lines), 30, command)
+            self.assertEqual([line for line in lines if len(line) > 79], [], command)
 
     def test_mistakes(self):
         cases = (
+            (("--log", "", "dump"), "--log is empty"),
+            (("dump", "--log="), "--log is empty"),
             ((), "Usage:"),
             (("recrd",), "did you mean record?"),
             (("xyzzy",), "there is no subcommand xyzzy; see"),
@@ -243,6 +246,14 @@ class Config(LogTest):
                                  ("fallback_directories", "/a:relative", '"relative" is not an absolute path'),
                                  ("fallback_directories", ":".join("/f%d" % i for i in range(9)), "at most 8"),
                                  ("group_by", "a,,b", "empty"), ("group_by", "a\nb", "control"),
+                                 ("group_by", "a,b,a", '"a" is given twice'),
+                                 ("fallback_directories", "/a:/b:/a", '"/a" is given twice'),
+                                 ("fallback_directories", self.log, "is the log's own directory"),
+                                 ("fallback_directories", self.log + "/../log/.", "is the log's own directory"),
+                                 ("fallback_directories", "/tmp:/tmp/", "are one directory"),
+                                 *(("summary_path", name, "is the name of a file that a log is made of")
+                                   for name in ("log.conf", "lock", self.log + "/import.lock", "./checkpoint.previous",
+                                                "x.seg", "x.tmp", "x.facts", "x.ids", "x.new")),
                                  ("summary_path", "", "empty"), ("log_id", "0" * 32, "cannot be changed")):
             err = self.run_program("config", key, value, status=16)[1]
             self.assertIn(text, err)

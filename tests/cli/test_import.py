@@ -43,7 +43,8 @@ class Fields(ImportTest):
         text = text.replace("who, exactly", "who")
         out, err = self.load(text, "--provider", "p", "--operation", "chat", "--map",
                              "time=when,model=who,input_tokens=in,output_tokens=out,cost_usd=cost,metadata=meta,is_error=failed", form="csv")
-        self.assertEqual((self.counts(out), err), ((2, 0, 0), ""))
+        self.assertEqual(self.counts(out), (2, 0, 0))
+        self.assertIn("input:3: the last line has no line end", err)
         one, two = self.dump()
         self.assertEqual((one["model"], one["input_tokens"], one["output_tokens"], one["cost_usd"], one["metadata"],
                           one["error_type"],
@@ -97,13 +98,32 @@ class Fields(ImportTest):
                            ("time,time=x", "given twice"),
                            ("input_tokens", "time=COLUMN"), ("", "there is no field")):
             self.assertIn(text, self.load(GOOD % 1, "--map", spec, status=16)[1])
-        for text, message in (("", "is empty"), ("a,b\n", 'no column "time"'), ("time,time\n", "two columns"),
+        for text, message in (("", "has no header line"), ("a,b\n", 'no column "time"'), ("time,time\n", "two columns"),
                               ("x" * (1 << 21), "longer than 1 MiB"), ('time,"x\n', "quote that is not closed")):
-            err = self.load(text, form="csv", status=16 if text else 8)[1]
+            err = self.load(text, form="csv", status=16 if text else 1)[1]
             self.assertIn(message, err)
         self.assertIn('no column "nope"',
                       self.load(HEADER, "--map", "time,input_tokens=nope", form="csv", status=16)[1])
         self.assertFalse(os.path.exists(self.log))
+
+    def test_path_that_no_line_has(self):
+        text = '{"t":"2026-01-01T00:00:00Z","usage":null}\n' + '{"t":"2026-01-01T00:00:00Z","usage":{"in":5}}\n'
+        names = ("--provider", "p", "--model", "m", "--map")
+        for spec, path in (("time=t,input_tokens=usage.im", "usage.im"), ("time=tt,input_tokens=usage.in", "tt"),
+                           ("time=t,call_id=id", "id")):
+            message = f'no line has "{path}", from which --map reads '
+            self.assertIn(message, self.load(text, *names, spec, status=16)[1])
+            self.assertIn(message, self.run_program("import", "--format", "jsonl", *names, spec, "-",
+                                                    stdin=text.encode(), status=16)[1])
+        self.assertFalse(os.path.exists(self.log))
+        spec = "time=t,input_tokens=usage.in,is_error=failed"
+        self.assertEqual(self.counts(self.load(text, *names, spec)[0]), (2, 0, 0))
+        out, _ = self.run_program("import", "--format", "jsonl", *names, spec, "-", stdin=(text + text).encode())
+        self.assertEqual(self.counts(out), (2, 2, 0))
+        # Beyond the first 1,000 lines it is too late.
+        late = text.splitlines(True)[0] * 1000 + text.splitlines(True)[1]
+        self.load(late, *names, spec, status=16)
+        self.load("", *names, spec)
 
     def test_files(self):
         self.assertIn("No such file", self.run_program("import", "--format", "csv", self.path("none"), status=8)[1])
@@ -226,14 +246,49 @@ class Once(ImportTest):
             self.assertEqual(self.counts(self.load(text + GOOD % 10)[0]), (0, 11, 0))
 
     def test_call_id(self):
-        lines = [GOOD % f'{i},"id":"response-{i % 7}"' for i in range(20)]
         spec = ("--map", "time,provider,model,input_tokens,call_id=id")
+        lines = [GOOD % f'{i % 7},"id":"response-{i % 7}"' for i in range(20)]
         self.assertEqual(self.counts(self.load("".join(lines), *spec)[0]), (7, 13, 0))
         random.Random(1).shuffle(lines)
         self.assertEqual(self.counts(self.load("".join(lines), *spec)[0]), (0, 20, 0))
         # The same id by another way.
         self.run_program("record", "--provider", "p", "--model", "m", "--call-id", "response-3")
         self.assertEqual(len(self.dump()), 7)
+
+    def test_changed(self):
+        text = GOOD % '1,"call_id":"a","operation":"chat","latency_ms":5000000' + GOOD % '2,"call_id":"b"'
+        other = "1 already there with other content, which was not changed, "
+        self.load(text)
+        for _ in range(2):  # not folded, and folded
+            self.assertEqual(self.counts(self.load(text)[0]), (0, 2, 0))
+            out, _ = self.load(text.replace(":2,", ":3,"), status=1)
+            self.assertEqual(self.counts(out.replace(other, "")), (0, 1, 0))
+            self.assertIn(other, out)
+            self.assertIn(other, self.load(text.replace("chat", "embeddings"), status=1)[0])
+            args = ("record", "--provider", "p", "--model", "m", "--call-id", "b", "--time", "2026-01-01T00:00:00Z",
+                    "--input-tokens")
+            self.assertEqual(self.run_program(*args, "2"), ("", ""))
+            self.assertIn('"b" is there with other content', self.run_program(*args, "3", status=1)[1])
+            self.run_program("compact")
+        self.assertEqual(sorted(row["input_tokens"] for row in self.dump()), ["1", "2"])
+
+    def test_own_dump(self):
+        self.load("".join(GOOD % f'{i},"call_id":"{i}","metadata":{{"k":"{i}"}},"cost_usd":0.{i}' for i in range(9)))
+        for form in ("jsonl", "csv"):
+            dump = self.run_program("dump", "--format", form)[0]
+            self.assertEqual(self.counts(self.load(dump, form=form)[0]), (0, 9, 0))
+        # Elsewhere, segment and slot are nobody's business.
+        self.load(GOOD % '1,"segment":{"a":1},"slot":[],"call_id":"0123456789abcdef0123456789abcdef"')
+        self.assertNotIn("0123456789abcdef0123456789abcdef", [row["call_id"] for row in self.dump()])
+
+    def test_cut_line(self):
+        text = HEADER + ROW % (1, 1) + ROW % (2, 25)
+        out, err = self.load(text[:-2], form="csv")
+        self.assertEqual(self.counts(out), (2, 0, 0))
+        self.assertIn("input:3: the last line has no line end; if the file is still being written, this call may be "
+                      "cut, and is added again when the line is whole", err)
+        out, err = self.load(text, form="csv")
+        self.assertEqual((self.counts(out), err), ((1, 1, 0), ""))
 
     def test_two_at_once(self):
         self.load(GOOD % 1)

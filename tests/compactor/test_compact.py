@@ -357,7 +357,7 @@ class Damage(LogTest):
             file.seek(slot * 64)
             data = file.read(64)
         self.segment.write(slot * 64, bytes(64))
-        self.assertIn("1 damaged", self.compact().stdout)
+        self.assertIn("1 damaged", self.compact(1).stdout)
         rescue = Segment(self.log, 1, generation=1)
         rescue.write(slot * 64, data)
         self.assertIn("folded 1 call from 1 segment", self.compact().stdout)
@@ -393,7 +393,7 @@ class Damage(LogTest):
         self.segment.damage(slots[3])
         self.segment.write(slots[5] * 64, bytes(64))
         self.segment.write(slots[7] * 64, bytes(8))
-        self.assertIn("folded 7 calls from 1 segment", self.compact().stdout)
+        self.assertIn("folded 7 calls from 1 segment", self.compact(1).stdout)
         self.expect_oracle_agrees()
         text = self.verify(4)
         self.assertIn(f"{slots[3]} at byte {slots[3] * 64}", text)
@@ -414,16 +414,137 @@ class Damage(LogTest):
 
     def test_damaged_definition(self):
         self.segment.damage(self.segment.model("new", "never seen"))
-        self.segment.call(1702000000, provider="new", model="never seen")
-        self.compact()
-        self.assertEqual(self.summary()["model_breakdown"]["(unknown)"]["calls"], 1)
+        for number in range(38):
+            self.segment.call(1702000000 + number, provider="new", model="never seen")
+        self.compact(1)
+        text = self.verify(4)
+        self.assertIn("38 calls stand under (unknown)", text)
+        self.assertIn("at most 1 call lost of 339", text)
+        self.assertEqual(self.summary()["model_breakdown"]["(unknown)"]["calls"], 38)
         self.expect_oracle_agrees()
 
     def test_unknown_kinds_stay_unfolded(self):
         self.segment.put(9 << 28, 0, bytes(48))
-        self.assertIn("folded 0 calls", self.compact().stdout)
+        self.assertIn("folded 0 calls", self.compact(1).stdout)
         self.assertEqual(run("verify", "--log", self.log).returncode, 8)
         self.expect_oracle_agrees()
+
+    def test_damage_is_said_on_each_run(self):
+        self.segment.damage(self.segment.call(1702000000))
+        name = os.path.basename(self.segment.path)
+        for _ in range(2):
+            done = self.compact(1, "--quiet")
+            self.assertEqual(done.stdout, "")
+            self.assertIn(f"{name}: 1 slot is damaged or written by a newer program and is not counted", done.stderr)
+        self.segment.damage(self.segment.call(1702000001))
+        self.assertIn(f"{name}: 2 slots are damaged", self.compact(1, "--quiet").stderr)
+        self.assertEqual(run("summary", "--log", self.log).returncode, 1)
+
+    def test_segments_gone_and_settings_changed(self):
+        os.unlink(self.segment.path)
+        self.write_conf("UTC", ("user",))
+        self.assertIn("0 valid calls are not 300 folded + 0 pending", self.verify(4))
+        done = run("summary", "--log", self.log)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("put the setting back", done.stderr)
+        self.assertIn("put the setting back", self.compact(8).stderr)
+
+    def test_settings_changed_and_calls_pending(self):
+        self.segment.call(1702000000)
+        self.write_conf("UTC", ("user",))
+        self.assertIn("301 valid calls = 300 folded + 1 pending", self.verify(0))
+        self.assertEqual(run("summary", "--log", self.log).stderr, "")
+
+    def test_missing_segment_is_named(self):
+        name = os.path.basename(self.segment.path)
+        self.assertEqual(run("dump", "--log", self.log).returncode, 0)
+        os.unlink(self.segment.path)
+        self.assertIn(f"FAIL  {name}  is missing; its 300 folded calls stay in the totals; restore it from a backup", self.verify(4))
+        done = run("summary", "--log", self.log)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn("its file is missing", done.stderr)
+        done = run("dump", "--log", self.log)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+        self.assertIn("its file is missing; its 300 folded calls stay in the totals", done.stderr)
+
+    def test_unreadable_segment_is_not_said_to_be_missing(self):
+        self.segment.write(0, bytes(2 * PAGE))
+        text = self.verify(4)
+        self.assertIn("its 300 folded calls stay in the totals", text)
+        self.assertNotIn("is missing", text)
+
+    def test_cut_segment_is_named(self):
+        end = self.segment.first * 64 + 100 * 64
+        with open(self.segment.path, "r+b") as file:
+            file.truncate(end)
+        line = next(one for one in self.verify(4).splitlines() if os.path.basename(self.segment.path) in one)
+        self.assertTrue(line.startswith("FAIL"), line)
+        said = f"ends at byte {end}, and calls up to byte {self.segment.next * 64} were folded before; it was cut short"
+        self.assertIn(said, line)
+        done = run("dump", "--log", self.log)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(said, done.stderr)
+
+    def test_files_that_only_the_previous_checkpoint_needs(self):
+        self.segment.call(1701000000, call_id=b"quite-another-id")
+        self.compact()
+        self.verify(0, "--strict")
+        for name in ("2023-11-26.2.facts", "2.ids"):
+            with open(self.path(name), "rb") as file:
+                sound = file.read()
+            self.corrupt(name)
+            self.assertIn(f"TAIL  {name}  is damaged; only the previous checkpoint needs it", self.verify(1, "--strict"))
+            with open(self.path(name), "wb") as file:
+                file.write(sound)
+        self.verify(0, "--strict")
+
+    def test_summary_with_more_after_it(self):
+        for more in (b"garbage", b"\0garbage", b"{}"):
+            with open(self.path("summary.json"), "ab") as file:
+                file.write(more)
+            self.assertIn("is damaged", self.verify(4))
+            self.compact()
+        with open(self.path("summary.json"), "ab") as file:
+            file.write(b"\n")
+        self.verify(0, "--strict")
+
+    def test_summary_that_says_something_else_of_the_log(self):
+        with open(self.path("summary.json"), encoding="utf-8") as file:
+            summary = json.load(file)
+        summary["log"]["folded"] += 1
+        with open(self.path("summary.json"), "w", encoding="utf-8") as file:
+            json.dump(summary, file)
+        self.assertIn("is not what the checkpoint says", self.verify(4))
+
+    def test_advice(self):
+        name = self.facts_names()[0]
+        self.corrupt(name)
+        self.assertNotIn("delete", self.verify(4))
+        self.expect_healed()
+        with open(self.path("log.conf"), "ab") as file:
+            file.write(b"x")
+        for log in (self.log, self.path("none")):
+            done = run("verify", "--log", log, "--json")
+            said = json.loads(done.stdout)
+            self.assertEqual((done.returncode, said["files"], said["status"]), (8, [], 8))
+            self.assertIn(said["error"], done.stderr)
+
+    def test_advice_where_the_summary_cannot_be_written(self):
+        path = os.path.join(self.log, "log.conf")
+        with open(path, "rb") as file:
+            text = file.read()
+        text = text[:text.rindex(b"checksum")].replace(b"summary summary.json", b"summary /nowhere/at/all.json")
+        with open(path, "wb") as file:
+            file.write(text + b"checksum %016x\n" % xxhash.xxh3_64_intdigest(text))
+        self.assertIn("(usagelog config summary_path)", self.compact(8).stderr)
+
+
+class Help(unittest.TestCase):
+    def test_help_fits_the_terminal(self):
+        for command in ("compact", "summary", "verify", "dump"):
+            text = run(command, "--help").stdout
+            self.assertEqual([line for line in text.splitlines() if len(line) > 79], [], command)
+            self.assertFalse(text.endswith("\n\n"), command)
 
 
 if __name__ == "__main__":
