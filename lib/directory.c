@@ -85,13 +85,10 @@ static void host_time_zone(char out[PATH_MAX])
 /* Does the directory hold what only a log can have left: a segment, or a checkpoint? */
 static bool holds_a_log(int fd)
 {
-	int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *stream = own < 0 ? NULL : fdopendir(own);
+	DIR *stream;
 	bool found = false;
-	if (!stream) {
-		os_close(own);
+	if (os_list(fd, &stream))
 		return false;
-	}
 	for (struct dirent *entry = readdir(stream); entry && !found; entry = readdir(stream))
 		found = ul_is_segment_name(entry->d_name) || !strcmp(entry->d_name, "checkpoint");
 	closedir(stream);
@@ -400,15 +397,10 @@ bool ul_is_segment_name(const char *name)
 
 static int list_one(struct ul_segment_list *list, uint32_t directory, int fd)
 {
-	/* A descriptor of its own: readdir() moves the offset that duplicates share. */
-	int own = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *stream = own < 0 ? NULL : fdopendir(own);
-	if (!stream) {
-		int error = -errno;
-		os_close(own);
+	DIR *stream;
+	int error = os_list(fd, &stream);
+	if (error)
 		return error;
-	}
-	int error = 0;
 	for (struct dirent *entry = readdir(stream); entry; entry = readdir(stream)) {
 		if (!ul_is_segment_name(entry->d_name))
 			continue;

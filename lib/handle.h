@@ -309,6 +309,8 @@ bool ul_sync_is_dirty(usagelog *log);
 int ul_pass_begin(usagelog *log, struct ul_pass *pass);
 /* With a result in each range: bring the page tables up, rescue what failed. The first error. */
 int ul_pass_end(usagelog *log, struct ul_pass *pass);
+/* Bring the counters in the current segment's file up. The store may wait for the disk: not under the mutex. */
+void ul_write_counters(usagelog *log);
 /* All in one, on the caller's thread. */
 int ul_sync_inline(usagelog *log);
 

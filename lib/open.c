@@ -184,16 +184,13 @@ int usagelog_open(usagelog **out, const char *directory, const struct usagelog_o
 
 /* ---- close ------------------------------------------------------------------------------------------------ */
 
-static void write_last_counters(usagelog *log)
+/* What is held when the handle ends is lost, and counted so. */
+static void drop_held(usagelog *log)
 {
-	struct ul_segment *current = atomic_load_explicit(&log->current, memory_order_relaxed);
-	uint64_t dropped[UL_CAUSES];
-	memcpy(dropped, log->stats.dropped, sizeof(dropped));
-	dropped[UL_CAUSE_REENTERED] += atomic_load_explicit(&log->reentered, memory_order_relaxed);
-	for (uint32_t i = 0; i < UL_CAUSES; i++)
-		dropped[i] += i == ul_cause_of(log->source.error) ? log->held_count : 0;
-	if (current)
-		ul_segment_write_counters(current, ul_attempted(log), dropped);
+	ul_lock(log);
+	log->stats.dropped[ul_cause_of(log->source.error)] += log->held_count;
+	log->held_count = 0;
+	ul_unlock(log);
 }
 
 int usagelog_close(usagelog *log, int timeout_ms)
@@ -217,7 +214,8 @@ int usagelog_close(usagelog *log, int timeout_ms)
 	}
 	if (log->held_count)
 		error = USAGELOG_ERROR_HELD;
-	write_last_counters(log);
+	drop_held(log);
+	ul_write_counters(log);
 	free_parts(log);
 	return error;
 }

@@ -83,6 +83,19 @@ void os_close(int fd)
 		close(fd);
 }
 
+int os_list(int directory, DIR **stream)
+{
+	int own = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *found = own < 0 ? NULL : fdopendir(own);
+	if (!found) {
+		int error = -errno;
+		os_close(own);
+		return error;
+	}
+	*stream = found;
+	return 0;
+}
+
 int os_stat(int fd, struct stat *found)
 {
 	int error = fault(OS_STAT);

@@ -6,6 +6,7 @@
 #ifndef USAGELOG_OS_H
 #define USAGELOG_OS_H
 
+#include <dirent.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -54,6 +55,8 @@ int os_open(int directory, const char *name, int flags);
 /* A directory, where a link may lead to it. */
 int os_open_directory(const char *path);
 void os_close(int fd);
+/* Begin to list a directory, on a descriptor of its own: readdir() moves the offset that duplicates share. */
+int os_list(int directory, DIR **stream);
 int os_stat(int fd, struct stat *found);
 int os_stat_at(int directory, const char *name, struct stat *found);
 /* Read up to `bytes` at `offset`; short only at the end of the file. */

@@ -389,12 +389,9 @@ static int adopt_one(struct ul_segment **adopted, int directory, const char *nam
 static uint32_t newest_names(int directory, char names[ADOPT_TRIES_MAX + 1][NAME_BYTES])
 {
 	uint32_t count = 0;
-	int own = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *stream = own < 0 ? NULL : fdopendir(own);
-	if (!stream) {
-		os_close(own);
+	DIR *stream;
+	if (os_list(directory, &stream))
 		return 0;
-	}
 	for (struct dirent *entry = readdir(stream); entry; entry = readdir(stream)) {
 		struct ul_id id;
 		if (!ul_id_parse(&id, entry->d_name) || strcmp(entry->d_name + 2 * UL_ID_BYTES, ".seg") != 0)

@@ -196,8 +196,7 @@ static void set_durable(struct ul_segment *segment, uint32_t page, uint8_t count
 		__atomic_store_n(place, count, __ATOMIC_RELAXED);
 }
 
-/* Bring the counters in the current segment's file up. The store may wait for the disk: not under the mutex. */
-static void write_counters(usagelog *log)
+void ul_write_counters(usagelog *log)
 {
 	uint64_t dropped[UL_CAUSES];
 	ul_lock(log);
@@ -305,7 +304,7 @@ int ul_pass_end(usagelog *log, struct ul_pass *pass)
 	int error = rescue_failures(log, pass);
 	clear_blocks(pass);
 	settle_snapshots(pass);
-	write_counters(log);
+	ul_write_counters(log);
 	ul_lock(log);
 	log->stats.syncs += !error && pass->range_count;
 	ul_unlock(log);
