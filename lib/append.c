@@ -12,8 +12,7 @@
 #include "seal.h"
 
 enum {
-	STORE_TRIES_MAX = 8,  /* a rotation between definition and call has both done again in the new segment */
-	AHEAD_PAGES_MIN = 64, /* the helper is woken when fewer pages than this are ready */
+	STORE_TRIES_MAX = 8, /* a rotation between definition and call has both done again in the new segment */
 };
 
 /* ---- room ------------------------------------------------------------------------------------------------- */
@@ -22,10 +21,7 @@ enum {
 static void call_helper_if_due(usagelog *log, const struct ul_segment *segment, uint32_t page)
 {
 	uint32_t ready = atomic_load_explicit(&segment->ready_pages, memory_order_relaxed);
-	bool extend = ready < segment->page_count && ready - page < AHEAD_PAGES_MIN;
-	bool rotate = page > segment->page_count / 2 && !log->spare;
-	bool flush = ++log->pages_given * UL_PAGE_BYTES >= log->options.flush_size_bytes;
-	if ((extend || rotate || flush) && !log->helper_called)
+	if (ready < segment->page_count && ready - page < UL_AHEAD_PAGES_MIN && !log->helper_called)
 		ul_helper_wake(log);
 }
 
@@ -48,18 +44,20 @@ static int extend_inline(usagelog *log, struct ul_segment *segment, uint32_t pag
 static int give_page(usagelog *log, struct ul_segment *segment, uint32_t *given)
 {
 	uint32_t page = atomic_load_explicit(&segment->next_page, memory_order_relaxed);
-	if (segment->retired || page >= segment->page_count)
-		return -ENOSPC;
-	/* Acquire: pairs with ul_segment_publish(). */
-	if (page >= atomic_load_explicit(&segment->ready_pages, memory_order_acquire)) {
-		int error = extend_inline(log, segment, page);
-		if (error) {
-			segment->retired = true;
-			return error;
+	do {
+		if (segment->retired || page >= segment->page_count)
+			return -ENOSPC;
+		/* Acquire: pairs with ul_segment_publish(). */
+		if (page >= atomic_load_explicit(&segment->ready_pages, memory_order_acquire)) {
+			int error = extend_inline(log, segment, page);
+			if (error) {
+				segment->retired = true;
+				return error;
+			}
 		}
-	}
-	/* Release: pairs with the acquire in sync.c, which looks at all pages below. */
-	atomic_store_explicit(&segment->next_page, page + 1, memory_order_release);
+		/* Others take pages in ul_lane_refill(). Release: pairs with the acquire in sync.c, which looks at all pages below. */
+	} while (!atomic_compare_exchange_weak_explicit(&segment->next_page, &page, page + 1, memory_order_release,
+							memory_order_relaxed));
 	*given = page;
 	return 0;
 }
@@ -89,7 +87,7 @@ static int take_page(usagelog *log, struct ul_lane *lane)
 static void lane_go(usagelog *log, struct ul_lane *lane)
 {
 	bool synchronous = log->options.flags & USAGELOG_SYNCHRONOUS;
-	atomic_store_explicit(&lane->limit, synchronous ? 0 : lane->page_end, memory_order_relaxed);
+	atomic_store_explicit(&lane->limit, synchronous ? UL_PARKED : lane->page_end, memory_order_relaxed);
 }
 
 static void write_slot(const struct ul_lane *lane, uint32_t number, uint32_t tag, uint32_t word, const void *body)
@@ -118,16 +116,6 @@ static void write_padding(struct ul_lane *lane, uint32_t number)
 	write_slot(lane, number, ul_tag(UL_KIND_PADDING, 0), 0, zero);
 }
 
-static void pad_page(struct ul_lane *lane)
-{
-	for (;;) {
-		uint32_t number = atomic_fetch_add_explicit(&lane->next, 1, memory_order_relaxed);
-		if (number >= lane->page_end)
-			return;
-		write_padding(lane, number);
-	}
-}
-
 void ul_lane_abandon(struct ul_lane *lane, uint32_t number)
 {
 	if (number < lane->page_end)
@@ -139,14 +127,13 @@ static int claim(usagelog *log, struct ul_lane *lane, uint32_t count, uint32_t *
 {
 	for (int tries = 0; tries < STORE_TRIES_MAX; tries++) {
 		uint32_t next = atomic_load_explicit(&lane->next, memory_order_relaxed);
-		if (lane->segment && next + count <= lane->page_end) {
-			/* One instruction: a signal handler on this thread may claim, too. */
-			*first = atomic_fetch_add_explicit(&lane->next, count, memory_order_relaxed);
-			if (*first + count <= lane->page_end)
+		/* A signal handler on this thread may claim, too. */
+		while (lane->segment && next + count <= lane->page_end)
+			if (atomic_compare_exchange_weak_explicit(&lane->next, &next, next + count,
+								  memory_order_relaxed, memory_order_relaxed)) {
+				*first = next;
 				return 0;
-		}
-		if (lane->segment && next < lane->page_end)
-			pad_page(lane);
+			}
 		int error = take_page(log, lane);
 		if (error)
 			return error;
@@ -229,8 +216,7 @@ static int store(usagelog *log, struct ul_lane *lane, const struct ul_pending *p
 	int error = -ESTALE;
 	for (int tries = 0; tries < STORE_TRIES_MAX && error == -ESTALE; tries++) {
 		/* Without a page there is no segment to look for definitions in. */
-		bool full = !lane->segment || atomic_load_explicit(&lane->next, memory_order_relaxed) >= lane->page_end;
-		error = full ? take_page(log, lane) : 0;
+		error = ul_lane_is_full(lane) ? take_page(log, lane) : 0;
 		if (error)
 			return error;
 		lane_go(log, lane);
@@ -294,41 +280,65 @@ static int append_locked(usagelog *log, const struct ul_pending *pending)
 	return error;
 }
 
-int ul_append(usagelog *log, const struct ul_pending *pending)
+/* Is this a signal handler that interrupted a call of the library that may hold a lock? Then its call is lost, and counted. */
+static bool is_reentered(usagelog *log)
 {
-	if (ul_thread.inside) {
+	if (ul_thread.inside)
 		atomic_fetch_add_explicit(&log->reentered, 1, memory_order_relaxed);
-		return USAGELOG_ERROR_DROPPED;
-	}
-	int host_errno = errno; /* what a signal handler interrupted must find it as it was */
-	ul_lock(log);
+	return ul_thread.inside;
+}
+
+/* Under the mutex, which this lets go of. What a signal handler interrupted must find errno as it was. */
+static int append_and_unlock(usagelog *log, const struct ul_pending *pending)
+{
 	int error = append_locked(log, pending);
 	ul_unlock(log);
 	ul_deliver_warnings(log);
-	if (!error && (log->options.flags & USAGELOG_SYNCHRONOUS))
-		error = ul_flush_shared(log);
+	return !error && (log->options.flags & USAGELOG_SYNCHRONOUS) ? ul_flush_shared(log) : error;
+}
+
+/* The names behind their handles, which anything may be that a caller has. */
+static int find_names(usagelog *log, struct ul_pending *pending, uint32_t model, uint32_t context)
+{
+	if (!model || (model | context) > log->names.index_mask)
+		return USAGELOG_ERROR_CALL;
+	pending->model = atomic_load_explicit(&log->names.by_index[model], memory_order_relaxed);
+	pending->context = context ? atomic_load_explicit(&log->names.by_index[context], memory_order_relaxed) : NULL;
+	if (!pending->model || pending->model->text_class != UL_CLASS_MODEL)
+		return USAGELOG_ERROR_CALL;
+	if (context && (!pending->context || pending->context->text_class != UL_CLASS_CONTEXT))
+		return USAGELOG_ERROR_CALL;
+	return 0;
+}
+
+int ul_record_rare(usagelog *log, usagelog_model model, usagelog_context context, const struct usagelog_call *call)
+{
+	struct ul_pending pending;
+	int host_errno = errno;
+	int error = ul_pending_fill(&pending, call);
+	if (error)
+		return error;
+	if (is_reentered(log))
+		return USAGELOG_ERROR_DROPPED;
+	error = ul_lock_open(log);
+	if (!error) {
+		error = find_names(log, &pending, model.index, context.index);
+		if (error)
+			ul_unlock(log);
+		else
+			error = append_and_unlock(log, &pending);
+	}
 	errno = host_errno;
 	return error;
 }
 
-/* ---- parking ---------------------------------------------------------------------------------------------- */
-
-void ul_lanes_park(usagelog *log)
-{
-	for (uint32_t block = 0; block < log->lane_block_count; block++)
-		for (uint32_t i = 0; i < UL_LANES_A_BLOCK; i++)
-			atomic_store_explicit(&log->lane_blocks[block][i].limit, 0, memory_order_relaxed);
-	log->parked = true;
-}
-
-void ul_lane_unpark(usagelog *log, struct ul_lane *lane)
+void ul_unpark(usagelog *log)
 {
 	int host_errno = errno;
-	ul_lock(log);
-	if (lane->segment)
-		lane_go(log, lane);
-	ul_helper_need(log);
-	ul_unlock(log);
+	if (!ul_lock_open(log)) {
+		ul_helper_need(log);
+		ul_unlock(log);
+	}
 	errno = host_errno;
 }
 
@@ -382,7 +392,7 @@ uint64_t ul_attempted(const usagelog *log)
 	return calls;
 }
 
-/* Find or make the name of a key; `*own` is set to one that the caller must free. */
+/* Find or make the name of a key, under the mutex; `*own` is set to one that the caller must free. */
 static int name_of(usagelog *log, const struct ul_key *key, const struct ul_name **name, struct ul_name **own)
 {
 	*own = NULL;
@@ -393,14 +403,10 @@ static int name_of(usagelog *log, const struct ul_key *key, const struct ul_name
 	int error = ul_name_make(&made, key);
 	if (error)
 		return error;
-	ul_lock(log);
-	const struct ul_name *first = ul_names_find(&log->names, key); /* another thread may have been faster */
-	if (!first)
-		error = ul_names_insert(&log->names, made);
-	ul_unlock(log);
-	if (first || error)
+	error = ul_names_insert(&log->names, made);
+	if (error)
 		*own = made;
-	*name = first ? first : made;
+	*name = made;
 	return error;
 }
 
@@ -410,7 +416,11 @@ static int get_index(usagelog *log, const struct ul_key *key, uint32_t *index)
 	struct ul_name *own;
 	if (ul_thread.inside)
 		return -EAGAIN;
-	int error = name_of(log, key, &name, &own);
+	int error = ul_lock_open(log);
+	if (error)
+		return error;
+	error = name_of(log, key, &name, &own);
+	ul_unlock(log);
 	if (!error)
 		*index = name->text_bytes ? name->index : 0;
 	free(own);
@@ -434,43 +444,32 @@ int usagelog_context_get(usagelog *log, const struct usagelog_attributes *attrib
 	return get_index(log, &key, &out->index);
 }
 
-/* Names that are not in the table, because it is full. */
-static int record_unkept(usagelog *log, const struct ul_key *model, const struct ul_key *context,
-			 const struct usagelog_call *call)
-{
-	struct ul_pending pending = {0};
-	struct ul_name *own_model = NULL, *own_context = NULL;
-	int error = ul_pending_fill(&pending, call);
-	if (!error)
-		error = name_of(log, model, &pending.model, &own_model);
-	if (error == USAGELOG_ERROR_NAMES_FULL)
-		error = 0;
-	if (!error && context)
-		error = name_of(log, context, &pending.context, &own_context);
-	if (error == USAGELOG_ERROR_NAMES_FULL)
-		error = 0;
-	if (!error)
-		error = ul_append(log, &pending);
-	free(own_model);
-	free(own_context);
-	return error;
-}
-
-int usagelog_record_names(usagelog *log, const struct usagelog_names *names, const struct usagelog_call *call)
+/* Names that the table has no room for live as long as this call. */
+int ul_record_names_rare(usagelog *log, const struct usagelog_names *names, const struct usagelog_call *call)
 {
 	struct ul_key model, context;
+	struct ul_pending pending = {0};
+	struct ul_name *own_model = NULL, *own_context = NULL;
+	int host_errno = errno;
+	int error = ul_pending_fill(&pending, call);
+	if (error)
+		return error;
+	if (is_reentered(log))
+		return USAGELOG_ERROR_DROPPED;
 	ul_key_model(&model, names->provider, names->model);
 	bool has_context = ul_key_context(&context, &names->attributes);
-	const struct ul_name *model_name = ul_names_find(&log->names, &model);
-	const struct ul_name *context_name = has_context ? ul_names_find(&log->names, &context) : NULL;
-	if (likely(model_name && (context_name || !has_context))) {
-		bool named = context_name && context_name->text_bytes;
-		return usagelog_record(log, (usagelog_model){model_name->index},
-				       (usagelog_context){named ? context_name->index : 0}, call);
-	}
-	if (ul_thread.inside) {
-		atomic_fetch_add_explicit(&log->reentered, 1, memory_order_relaxed);
-		return USAGELOG_ERROR_DROPPED;
-	}
-	return record_unkept(log, &model, has_context ? &context : NULL, call);
+	error = ul_lock_open(log);
+	if (error)
+		return error;
+	error = name_of(log, &model, &pending.model, &own_model);
+	if (has_context && (!error || error == USAGELOG_ERROR_NAMES_FULL))
+		error = name_of(log, &context, &pending.context, &own_context);
+	if (!error || error == USAGELOG_ERROR_NAMES_FULL)
+		error = append_and_unlock(log, &pending);
+	else
+		ul_unlock(log);
+	free(own_model);
+	free(own_context);
+	errno = host_errno;
+	return error;
 }

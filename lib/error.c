@@ -18,6 +18,7 @@ static const char *const own_errors[] = {
 	"a field of the call is out of range",
 	"there is no log in this directory",
 	"not a segment, or its headers are damaged",
+	"the handle is closed",
 };
 
 const char *usagelog_strerror(int error)

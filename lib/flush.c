@@ -26,7 +26,7 @@ void ul_flush_done(usagelog *log, uint32_t ticket, int error)
 	os_wake_all(&log->flush_done);
 }
 
-static int wait_for(usagelog *log, uint32_t ticket, uint32_t failed_before, int timeout_ms)
+static int wait_for(usagelog *log, uint64_t serial, uint32_t ticket, uint32_t failed_before, int timeout_ms)
 {
 	uint64_t deadline = timeout_ms < 0 ? UINT64_MAX : os_monotonic_ns() + (uint64_t)timeout_ms * 1000000;
 	for (;;) {
@@ -38,6 +38,8 @@ static int wait_for(usagelog *log, uint32_t ticket, uint32_t failed_before, int 
 			return USAGELOG_ERROR_TIMEOUT;
 		os_wait(&log->flush_done, done, deadline == UINT64_MAX ? deadline : deadline - now);
 	}
+	if (atomic_load_explicit(&log->serial, memory_order_relaxed) != serial)
+		return USAGELOG_ERROR_CLOSED;
 	if (atomic_load_explicit(&log->flush_failed, memory_order_acquire) != failed_before)
 		return atomic_load_explicit(&log->flush_error, memory_order_relaxed);
 	return 0;
@@ -64,27 +66,39 @@ int ul_flush_shared(usagelog *log)
 	return error;
 }
 
-int usagelog_flush(usagelog *log, int timeout_ms)
+/* Under the mutex, which this lets go of. */
+static int flush_and_unlock(usagelog *log, int timeout_ms)
 {
-	if (ul_thread.inside)
-		return -EAGAIN;
-	ul_lock(log);
 	if (!atomic_load_explicit(log->alive, memory_order_relaxed))
 		ul_handle_after_fork(log);
 	if (log->held_count)
 		ul_drain_held(log);
 	bool held = log->held_count;
 	bool has_helper = log->helper;
+	uint64_t serial = atomic_load_explicit(&log->serial, memory_order_relaxed);
 	uint32_t ticket = 0, failed_before = 0;
 	if (has_helper) {
 		failed_before = atomic_load_explicit(&log->flush_failed, memory_order_acquire);
 		/* Release: likewise. */
 		ticket = atomic_fetch_add_explicit(&log->flush_wanted, 1, memory_order_acq_rel) + 1;
-		log->parked = false;
 		ul_helper_wake(log);
 	}
 	ul_unlock(log);
-	int error = has_helper ? wait_for(log, ticket, failed_before, timeout_ms) : ul_flush_shared(log);
+	int error = has_helper ? wait_for(log, serial, ticket, failed_before, timeout_ms) : ul_flush_shared(log);
 	ul_deliver_warnings(log);
 	return error ? error : held ? USAGELOG_ERROR_HELD : 0;
+}
+
+int ul_flush(usagelog *log, int timeout_ms)
+{
+	ul_lock(log);
+	return flush_and_unlock(log, timeout_ms);
+}
+
+int usagelog_flush(usagelog *log, int timeout_ms)
+{
+	if (ul_thread.inside)
+		return -EAGAIN;
+	int error = ul_lock_open(log);
+	return error ? error : flush_and_unlock(log, timeout_ms);
 }

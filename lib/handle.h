@@ -29,8 +29,10 @@
 
 enum {
 	UL_NAME_PARTS = 5,
-	UL_LANES_A_BLOCK = 512, /* 64 KiB of lanes */
-	UL_LANE_BLOCKS_MAX = 64,
+	UL_LANES_A_BLOCK = 64, /* 16 KiB of lanes */
+	UL_LANE_BLOCKS_MAX = 512,
+	UL_AHEAD_PAGES_MIN = 64, /* the helper is woken when fewer pages than this are ready */
+	UL_RECENT = 8,           /* names that a lane remembers, of each class */
 	UL_MESSAGES_MAX = 8,
 };
 
@@ -52,7 +54,7 @@ struct ul_name {
 	uint32_t text_bytes;
 	enum ul_class text_class;
 	uint32_t key_bytes[UL_NAME_PARTS];
-	char *text; /* the key's parts stand before it */
+	char *text; /* the key's parts stand before it, each terminated */
 	char key[];
 };
 
@@ -92,7 +94,8 @@ struct ul_segment {
 	uint32_t first_slot; /* in it: after what an adopted page holds */
 	uint32_t page_count;
 	uint32_t lane_count;        /* lanes that have a page of it */
-	bool retired;               /* gives out no more pages */
+	uint32_t passed_page;       /* next_page when the last sync pass began */
+	_Atomic bool retired;       /* gives out no more pages */
 	uint32_t rescue_generation; /* of its last rescue file */
 	uint64_t block_sequence[UL_STATE_BLOCKS];
 	uint64_t attempted_before; /* in the counters block when this handle began, */
@@ -100,6 +103,8 @@ struct ul_segment {
 	uint64_t attempted_at_start; /* and the handle's own figures then */
 	uint64_t dropped_at_start[UL_CAUSES];
 
+	/* How many slots at the end of each page stay empty, since its lane went on in another page before. Atomic. */
+	uint8_t *left;
 	/* Whoever syncs: committed slots of each page that a sync has covered; all pages below low_page are wholly covered. */
 	uint8_t *covered;
 	uint32_t low_page;
@@ -139,28 +144,40 @@ void ul_segment_write_sync(struct ul_segment *segment, uint32_t index, uint64_t 
 /* ---- lanes (lane.c) --------------------------------------------------------------------------------------- */
 
 /*
- * A thread's place to write to: one page, filled in order. One thread owns a lane at a time. The owner alone
- * writes it, but for `limit`, by which the helper parks the lane: then the owner's next record() takes
- * the slow path, which wakes the helper. A lane of zeros (a forked child's: its memory is wiped) is parked.
+ * A thread's place to write to: one page, filled in order. One thread owns a lane at a time. The owner alone writes it, but for
+ * `limit`, by which others have the owner's next record() take the slow path. A lane of zeros (a forked child's: its memory is
+ * wiped) is parked.
  */
+enum {
+	UL_PARKED = 0,    /* a limit: go no further, until the helper is woken */
+	UL_LEAVE_PAGE = 1 /* a limit: this page is being synced, go on in another */
+};
 struct ul_lane {
 	_Atomic uint32_t next;  /* the slot to fill next; at `page_end`: full */
-	_Atomic uint32_t limit; /* `page_end`, or 0: parked */
-	struct ul_slot *slots;  /* the segment's mapping, indexed by slot number */
+	_Atomic uint32_t limit; /* `page_end`, or one of the above */
+	_Atomic uint32_t
+		inside; /* how often the owner is in record(), signal handlers counted: what it uses must stay */
+	uint32_t name_mask;
+	struct ul_slot *slots; /* the segment's mapping, indexed by slot number */
 	uint64_t seed;
 	_Atomic uint32_t *definitions;
-	uint32_t name_mask;
-	uint32_t page_end;
 	struct ul_segment *segment;
+	uint32_t page_end;
+	_Atomic uint32_t owner; /* the thread's id; 0: none */
+	uint8_t pad[8];
+
 	/* Of this lane so far: calls committed in full pages; where the calls of this page begin to count; and slots of this page that
-	 * are not calls. Read by stats. */
-	_Atomic uint64_t calls;
+	 * are not calls. Read by stats, whole: `turn` is odd while they and `next` change together. */
+	_Alignas(64) _Atomic uint64_t calls;
 	_Atomic uint32_t page_start;
 	_Atomic uint32_t other_slots;
-	_Atomic uint32_t owner; /* the thread's id; 0: none */
-	uint8_t pad[60];
+	_Atomic uint32_t turn;
+	uint32_t calls_at_pass; /* the helper's: calls (their low bits) when the last pass began */
+
+	/* Names found last by usagelog_record_names(), placed by the addresses of their strings. */
+	_Alignas(64) const struct ul_name *recent[2][UL_RECENT];
 };
-static_assert(sizeof(struct ul_lane) == 128, "two cache lines, the first of which is all that record() touches");
+static_assert(sizeof(struct ul_lane) == 256, "the first cache line is all that record() touches");
 
 /* What a thread knows. */
 struct ul_thread {
@@ -171,16 +188,32 @@ struct ul_thread {
 	uint32_t id;          /* the system's; 0: not asked yet */
 	bool registered;      /* its end will be noticed */
 };
+#define UL_CLOSED UINT64_MAX /* the serial of a closed handle: no thread has it */
 extern _Thread_local struct ul_thread ul_thread __attribute__((tls_model("initial-exec")));
 
 /* This thread's lane for the handle, taking a free one or a new one if it has none. Under the mutex. NULL: no memory. */
 struct ul_lane *ul_lane_get(usagelog *log);
 /* This thread ends: give its lane back with the rest of the page, for another thread. Under the mutex. */
 void ul_lane_release(usagelog *log);
-/* Point a lane at the rest of a page. */
+/* Point a lane at the rest of a page (NULL: at none), leaving the one that it has. Parked afterwards. Under the mutex; without it, to
+ * a page of the same segment, by its owner. */
 void ul_lane_set(usagelog *log, struct ul_lane *lane, struct ul_segment *segment, uint32_t first_slot);
+/* Is this lane's page used up, or to be left? */
+static inline bool ul_lane_is_full(const struct ul_lane *lane)
+{
+	return !lane->segment || atomic_load_explicit(&lane->limit, memory_order_relaxed) == UL_LEAVE_PAGE ||
+	       atomic_load_explicit(&lane->next, memory_order_relaxed) >= lane->page_end;
+}
+/* The handles of a call's names, as usagelog_model_get() and usagelog_context_get() give them (names.c). Its owner, inside. False: a name is new. */
+bool ul_lane_names(usagelog *log, struct ul_lane *lane, const struct usagelog_names *names, uint32_t *model,
+		   uint32_t *context);
 /* Calls recorded through this lane. */
 uint64_t ul_lane_calls(const struct ul_lane *lane);
+/* For each lane of a handle. */
+#define UL_EACH_LANE(log, lane)                                                                                       \
+	for (uint32_t block_ = 0; block_ < (log)->lane_block_count; block_++)                                         \
+		for (struct ul_lane *lane = (log)->lane_blocks[block_], *end_ = lane + UL_LANES_A_BLOCK; lane < end_; \
+		     lane++)
 
 /* ---- the handle ------------------------------------------------------------------------------------------- */
 
@@ -207,19 +240,25 @@ struct ul_source {
 struct ul_helper;
 
 struct usagelog {
-	uint64_t serial; /* unique in the process; what a thread compares */
+	/* These outlive the handle, which is never freed but kept for a later open: whoever still uses a closed one is told so. */
+	_Atomic uint64_t serial; /* unique in the process; what a thread compares; or UL_CLOSED */
 	struct usagelog *next_handle;
+	pthread_mutex_t mutex;
+	pthread_mutex_t sync_mutex;
+	struct ul_lane *lane_blocks[UL_LANE_BLOCKS_MAX];
+	uint32_t lane_block_count;
+	_Atomic uint32_t flush_wanted; /* tickets given out */
+	_Atomic uint32_t flush_done;   /* all up to this ticket are durable; a futex */
+
+	/* From here on, a new handle begins with zeros. */
 	struct usagelog_options options; /* with the defaults filled in */
 	struct ul_directory directory;
 	struct ul_names names;
 	_Atomic(struct ul_segment *) current;
 
-	pthread_mutex_t mutex;
 	struct ul_segment *segments; /* all mapped ones, current included */
 	struct ul_segment *spare;    /* made ready by the helper */
 	struct ul_source source;
-	struct ul_lane *lane_blocks[UL_LANE_BLOCKS_MAX];
-	uint32_t lane_block_count;
 	_Atomic uint32_t *alive; /* 1; wiped in a forked child */
 	struct ul_pending *held;
 	uint32_t held_count;
@@ -229,9 +268,6 @@ struct usagelog {
 	uint32_t message_count;
 	bool delivering;
 
-	pthread_mutex_t sync_mutex;
-	_Atomic uint32_t flush_wanted; /* tickets given out */
-	_Atomic uint32_t flush_done;   /* all up to this ticket are durable; a futex */
 	_Atomic uint32_t flush_failed; /* counts the failed passes */
 	_Atomic int flush_error;
 	_Atomic uint64_t durable_calls;
@@ -239,9 +275,8 @@ struct usagelog {
 
 	struct ul_helper *helper;   /* NULL: none (yet) */
 	bool helper_failed;         /* no thread could be had: everything is done inline */
-	bool parked;                /* all lanes are, and the helper sleeps without a timeout */
+	_Atomic bool parked;        /* all lanes are, and the helper sleeps without a timeout */
 	bool helper_called;         /* woken since it last looked: once is enough */
-	uint64_t pages_given;       /* to lanes, since the last sync pass began */
 	_Atomic uint64_t reentered; /* calls dropped in signal handlers, where the mutex cannot be had */
 };
 
@@ -250,15 +285,23 @@ void ul_enter(void);
 void ul_leave(void);
 void ul_lock(usagelog *log);
 void ul_unlock(usagelog *log);
+/* The same, but USAGELOG_ERROR_CLOSED, and unlocked, if the handle was closed meanwhile. */
+int ul_lock_open(usagelog *log);
 
-/* append.c: the whole of record(), for what the hot path does not do. */
-int ul_append(usagelog *log, const struct ul_pending *pending);
-/* After a store found its lane parked: go on, and wake the helper. */
-void ul_lane_unpark(usagelog *log, struct ul_lane *lane);
+/* append.c: the whole of usagelog_record() and usagelog_record_names(), for what the hot path does not do. */
+int ul_record_rare(usagelog *log, usagelog_model model, usagelog_context context, const struct usagelog_call *call);
+int ul_record_names_rare(usagelog *log, const struct usagelog_names *names, const struct usagelog_call *call);
+/* After a store found its lane parked: wake the helper. */
+void ul_unpark(usagelog *log);
 /* A slot was claimed and cannot be used: fill it. */
 void ul_lane_abandon(struct ul_lane *lane, uint32_t number);
-/* Park all lanes: the next record() of each wakes the helper. Under the mutex. */
-void ul_lanes_park(usagelog *log);
+/* Go on in another page, without the mutex; false: that is not as simple as that. */
+bool ul_lane_refill(usagelog *log, struct ul_lane *lane);
+/*
+ * Park all lanes, so that the next record() of each takes the slow path; it finds `parked` set. Under the mutex. True: it is certain that each
+ * thread sees it, and that what each one stored before is seen here. False: this kernel has no way to be.
+ */
+bool ul_lanes_park(usagelog *log);
 /* Let go of segments that are full, wholly durable and used by no lane. Under sync_mutex. */
 void ul_segments_retire(usagelog *log);
 /* Store what is held, as far as there is room. Under the mutex. */
@@ -322,7 +365,9 @@ bool ul_helper_stop(usagelog *log, uint64_t deadline_ns);
 void ul_helper_forget(usagelog *log);
 int ul_helper_backend(const usagelog *log, int *error);
 
-/* flush.c: after a pass that began with this ticket. */
+/* flush.c: usagelog_flush(), also while the handle is being closed. */
+int ul_flush(usagelog *log, int timeout_ms);
+/* After a pass that began with this ticket. */
 void ul_flush_done(usagelog *log, uint32_t ticket, int error);
 /* The synchronous mode: make what was committed before this call durable; callers at the same time share a sync. */
 int ul_flush_shared(usagelog *log);
@@ -331,9 +376,13 @@ int ul_flush_shared(usagelog *log);
 void ul_warn(usagelog *log, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void ul_deliver_warnings(usagelog *log);
 
-/* process.c */
+/* process.c. A handle to begin with: one that was closed, or a new one. NULL: no memory. */
+usagelog *ul_process_get(void);
+/* It is open; it is closed. */
 int ul_process_add(usagelog *log);
 void ul_process_remove(usagelog *log);
+/* Nothing of it is in use any more: keep it for the next ul_process_get(). */
+void ul_process_put(usagelog *log);
 void ul_process_thread_begins(void);
 /* In a child, before anything else: make the handle the child's own. */
 void ul_handle_after_fork(usagelog *log);

@@ -190,6 +190,17 @@ static void begin_pass(struct ul_helper *helper)
 		pass_ends(helper);
 }
 
+/* Pages given out since the last pass began. */
+static uint64_t pages_given(usagelog *log)
+{
+	uint64_t pages = 0;
+	ul_lock(log);
+	for (const struct ul_segment *segment = log->segments; segment; segment = segment->next)
+		pages += atomic_load_explicit(&segment->next_page, memory_order_relaxed) - segment->passed_page;
+	ul_unlock(log);
+	return pages;
+}
+
 /* Begin a pass if one is due; else say when the next look is (monotonic; UINT64_MAX: nothing to wait for). */
 static uint64_t sync_if_due(struct ul_helper *helper, uint64_t now)
 {
@@ -209,9 +220,7 @@ static uint64_t sync_if_due(struct ul_helper *helper, uint64_t now)
 	if (dirty || asked)
 		helper->idle_ns = 0;
 	atomic_store_explicit(&log->oldest_unsynced_ns, helper->oldest_ns, memory_order_relaxed);
-	ul_lock(log);
-	bool enough = log->pages_given * UL_PAGE_BYTES >= log->options.flush_size_bytes;
-	ul_unlock(log);
+	bool enough = pages_given(log) * UL_PAGE_BYTES >= log->options.flush_size_bytes;
 	if (asked || (dirty && now >= helper->retry_ns && (enough || now >= helper->oldest_ns + interval_ns))) {
 		begin_pass(helper);
 		return UINT64_MAX;
@@ -245,16 +254,14 @@ static bool park(struct ul_helper *helper)
 {
 	usagelog *log = helper->log;
 	ul_lock(log);
-	ul_lanes_park(log);
+	bool sure = ul_lanes_park(log);
 	ul_unlock(log);
-	/* After this, a thread either sees its lane parked behind its store, or its store is seen below. */
-	bool sure = ul_process_barrier();
 	pthread_mutex_lock(&log->sync_mutex);
 	bool dirty = ul_sync_is_dirty(log);
 	pthread_mutex_unlock(&log->sync_mutex);
 	ul_lock(log);
-	bool parked = sure && !dirty && log->parked;
-	log->parked = parked;
+	log->parked = sure && !dirty && log->parked;
+	bool parked = log->parked;
 	ul_unlock(log);
 	return parked;
 }

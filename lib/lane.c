@@ -12,31 +12,50 @@
 
 uint64_t ul_lane_calls(const struct ul_lane *lane)
 {
-	uint32_t next = atomic_load_explicit(&lane->next, memory_order_relaxed);
-	/* A signal handler that found no room may have counted past the end. */
-	if (next > lane->page_end)
-		next = lane->page_end;
-	uint32_t filled = next - atomic_load_explicit(&lane->page_start, memory_order_relaxed);
-	return atomic_load_explicit(&lane->calls, memory_order_relaxed) + filled -
-	       atomic_load_explicit(&lane->other_slots, memory_order_relaxed);
+	for (uint32_t tries = 1;; tries++) {
+		uint32_t turn = atomic_load_explicit(&lane->turn, memory_order_acquire);
+		uint64_t calls = atomic_load_explicit(&lane->calls, memory_order_relaxed);
+		uint32_t start = atomic_load_explicit(&lane->page_start, memory_order_relaxed);
+		uint32_t other = atomic_load_explicit(&lane->other_slots, memory_order_relaxed);
+		uint32_t next = atomic_load_explicit(&lane->next, memory_order_relaxed);
+		atomic_thread_fence(memory_order_acquire);
+		if (!(turn & 1) && turn == atomic_load_explicit(&lane->turn, memory_order_relaxed)) {
+			/* Where a signal handler found no room, it may have counted past the end. */
+			uint32_t end = (start / UL_PAGE_SLOTS + 1) * UL_PAGE_SLOTS;
+			return calls + (next < end ? next : end) - start - other;
+		}
+		/* The owner is on its way to another page, some nanoseconds long; unless it does not run at the moment. */
+		if (tries % 64 == 0)
+			os_pause();
+	}
 }
 
 void ul_lane_set(usagelog *log, struct ul_lane *lane, struct ul_segment *segment, uint32_t first_slot)
 {
-	atomic_store_explicit(&lane->limit, 0, memory_order_relaxed);
+	atomic_store_explicit(&lane->limit, UL_PARKED, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst); /* a signal handler sees the lane parked while the rest changes */
-	atomic_store_explicit(&lane->calls, ul_lane_calls(lane), memory_order_relaxed);
-	if (lane->segment != segment) {
-		if (lane->segment)
-			lane->segment->lane_count--;
-		if (segment)
-			segment->lane_count++;
-		lane->segment = segment;
-	}
+	uint64_t calls = ul_lane_calls(lane);
+	uint32_t turn = atomic_load_explicit(&lane->turn, memory_order_relaxed);
+	uint32_t next = atomic_load_explicit(&lane->next, memory_order_relaxed);
+	if (lane->segment && next < lane->page_end)
+		__atomic_store_n(&lane->segment->left[next / UL_PAGE_SLOTS], (uint8_t)(lane->page_end - next),
+				 __ATOMIC_RELAXED);
+	atomic_store_explicit(&lane->turn, turn + 1, memory_order_relaxed);
+	/* Release: whoever reads any of the following finds the turn odd, or changed. */
+	atomic_thread_fence(memory_order_release);
+	atomic_store_explicit(&lane->calls, calls, memory_order_relaxed);
 	atomic_store_explicit(&lane->other_slots, 0, memory_order_relaxed);
 	atomic_store_explicit(&lane->page_start, first_slot, memory_order_relaxed);
 	atomic_store_explicit(&lane->next, first_slot, memory_order_relaxed);
+	atomic_store_explicit(&lane->turn, turn + 2, memory_order_release);
 	lane->page_end = segment ? (first_slot / UL_PAGE_SLOTS + 1) * UL_PAGE_SLOTS : first_slot;
+	if (lane->segment == segment)
+		return;
+	if (lane->segment)
+		lane->segment->lane_count--;
+	if (segment)
+		segment->lane_count++;
+	lane->segment = segment;
 	lane->slots = segment ? (struct ul_slot *)(void *)segment->base : NULL;
 	lane->seed = segment ? segment->seed : 0;
 	lane->definitions = segment ? segment->definitions : NULL;
@@ -64,13 +83,9 @@ static uint32_t thread_id(void)
 /* The lane of this thread; NULL: it has none. */
 static struct ul_lane *find_own(usagelog *log)
 {
-	for (uint32_t block = 0; block < log->lane_block_count; block++) {
-		for (uint32_t i = 0; i < UL_LANES_A_BLOCK; i++) {
-			struct ul_lane *lane = &log->lane_blocks[block][i];
-			if (atomic_load_explicit(&lane->owner, memory_order_relaxed) == thread_id())
-				return lane;
-		}
-	}
+	UL_EACH_LANE (log, lane)
+		if (atomic_load_explicit(&lane->owner, memory_order_relaxed) == thread_id())
+			return lane;
 	return NULL;
 }
 
@@ -78,16 +93,13 @@ static struct ul_lane *find_own(usagelog *log)
 static struct ul_lane *find_free(usagelog *log)
 {
 	struct ul_lane *empty = NULL;
-	for (uint32_t block = 0; block < log->lane_block_count; block++) {
-		for (uint32_t i = 0; i < UL_LANES_A_BLOCK; i++) {
-			struct ul_lane *lane = &log->lane_blocks[block][i];
-			if (atomic_load_explicit(&lane->owner, memory_order_relaxed))
-				continue;
-			if (lane->segment && atomic_load_explicit(&lane->next, memory_order_relaxed) < lane->page_end)
-				return lane;
-			if (!empty)
-				empty = lane;
-		}
+	UL_EACH_LANE (log, lane) {
+		if (atomic_load_explicit(&lane->owner, memory_order_relaxed))
+			continue;
+		if (!ul_lane_is_full(lane))
+			return lane;
+		if (!empty)
+			empty = lane;
 	}
 	return empty;
 }
@@ -95,7 +107,8 @@ static struct ul_lane *find_free(usagelog *log)
 struct ul_lane *ul_lane_get(usagelog *log)
 {
 	/* In a child that fork() did not tell of, the lane was wiped, and is nobody's. */
-	if (ul_thread.serial == log->serial &&
+	uint64_t serial = atomic_load_explicit(&log->serial, memory_order_relaxed);
+	if (ul_thread.serial == serial &&
 	    atomic_load_explicit(&ul_thread.lane->owner, memory_order_relaxed) == thread_id())
 		return ul_thread.lane;
 	struct ul_lane *lane = find_own(log);
@@ -112,7 +125,7 @@ struct ul_lane *ul_lane_get(usagelog *log)
 	atomic_signal_fence(memory_order_seq_cst);
 	ul_thread.lane = lane;
 	atomic_signal_fence(memory_order_seq_cst);
-	ul_thread.serial = log->serial;
+	ul_thread.serial = serial;
 	return lane;
 }
 
@@ -121,6 +134,57 @@ void ul_lane_release(usagelog *log)
 	struct ul_lane *lane = find_own(log);
 	if (!lane)
 		return;
-	atomic_store_explicit(&lane->limit, 0, memory_order_relaxed);
+	atomic_store_explicit(&lane->limit, UL_PARKED, memory_order_relaxed);
 	atomic_store_explicit(&lane->owner, 0, memory_order_relaxed);
+}
+
+/* Not simple: another segment is to be gone on in, or so few pages are ready that the helper is to be told. */
+bool ul_lane_refill(usagelog *log, struct ul_lane *lane)
+{
+	struct ul_segment *segment = lane->segment;
+	if (!segment || segment != atomic_load_explicit(&log->current, memory_order_relaxed) ||
+	    atomic_load_explicit(&segment->retired, memory_order_relaxed))
+		return false;
+	/* Acquire: pairs with ul_segment_publish(). */
+	uint32_t ready = atomic_load_explicit(&segment->ready_pages, memory_order_acquire);
+	uint32_t least = ready == segment->page_count ? 1 : UL_AHEAD_PAGES_MIN;
+	uint32_t page = atomic_load_explicit(&segment->next_page, memory_order_relaxed);
+	do {
+		if (ready < page + least)
+			return false;
+		/* Release: pairs with the acquire in sync.c, which looks at all pages below. */
+	} while (!atomic_compare_exchange_weak_explicit(&segment->next_page, &page, page + 1, memory_order_release,
+							memory_order_relaxed));
+	ul_thread
+		.inside++; /* a signal handler finds the lane parked, and must not take the slow path in the midst of this */
+	atomic_signal_fence(memory_order_seq_cst);
+	ul_lane_set(log, lane, segment, page == segment->first_page ? segment->first_slot : page * UL_PAGE_SLOTS);
+	atomic_store_explicit(&lane->limit, lane->page_end, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	ul_thread.inside--;
+	/* Whoever parks sets `parked` before it looks for lanes that are not: see ul_lanes_park(). */
+	atomic_signal_fence(memory_order_seq_cst);
+	if (!atomic_load_explicit(&log->parked, memory_order_relaxed))
+		return true;
+	atomic_store_explicit(&lane->limit, UL_PARKED, memory_order_relaxed);
+	return false;
+}
+
+/*
+ * A thread may be on its way to another page, and give its lane a limit after it was parked here. Then it looks at `parked`. The barrier has each thread
+ * either store its limit before, which is seen here, and parked once more, or look at `parked` after, and see it.
+ */
+bool ul_lanes_park(usagelog *log)
+{
+	atomic_store_explicit(&log->parked, true, memory_order_seq_cst);
+	for (bool again = true; again;) {
+		UL_EACH_LANE (log, lane)
+			atomic_store_explicit(&lane->limit, UL_PARKED, memory_order_relaxed);
+		if (!ul_process_barrier())
+			return false;
+		again = false;
+		UL_EACH_LANE (log, lane)
+			again |= atomic_load_explicit(&lane->limit, memory_order_relaxed) != UL_PARKED;
+	}
+	return true;
 }

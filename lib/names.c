@@ -1,6 +1,9 @@
 /*
  * The intern table: names by what the caller gave, found without a lock, added under one. It only grows, to a
  * bound; a name is never moved or freed while the handle lives, so a pointer to one needs no care.
+ *
+ * Before it, each lane remembers the names that it found last. Which of them a call may mean is told by where its strings stand in memory, which
+ * costs next to nothing; whether it does, by comparing the strings themselves, which is cheaper than to hash them.
  */
 #include "handle.h"
 
@@ -89,7 +92,7 @@ static bool key_is(const struct ul_key *key, const struct ul_name *name)
 			continue;
 		if (memcmp(at, key->parts[i], key->bytes[i]) != 0)
 			return false;
-		at += key->bytes[i];
+		at += key->bytes[i] + 1;
 	}
 	return true;
 }
@@ -104,6 +107,85 @@ struct ul_name *ul_names_find(const struct ul_names *names, const struct ul_key 
 			return name;
 	}
 }
+
+/* ---- what a lane remembers -------------------------------------------------------------------------------- */
+
+static const struct ul_name **remembered(struct ul_lane *lane, enum ul_class text_class, uintptr_t where)
+{
+	/* Strings of one table or of one buffer stand close to each other: the upper bits of a product mix them. */
+	uint32_t place = (uint32_t)((uint64_t)where * 0x9e3779b97f4a7c15 >> 61);
+	return &lane->recent[text_class - 1][place];
+}
+
+/* Is the next part of a name's key this one? */
+static inline bool part_is(const struct ul_name *name, uint32_t i, const char **at, const char *part)
+{
+	uint32_t bytes = name->key_bytes[i];
+	if (!part || bytes == NOT_GIVEN)
+		return !part && bytes == NOT_GIVEN;
+	if (strcmp(*at, part) != 0)
+		return false;
+	*at += bytes + 1;
+	return true;
+}
+
+static inline const struct ul_name *find_model(usagelog *log, struct ul_lane *lane, const char *provider,
+					       const char *model)
+{
+	const struct ul_name **place = remembered(lane, UL_CLASS_MODEL, (uintptr_t)provider + 3 * (uintptr_t)model);
+	const struct ul_name *name = *place;
+	const char *at = name ? name->key : NULL;
+	if (likely(name && part_is(name, 0, &at, provider) && part_is(name, 1, &at, model)))
+		return name;
+	struct ul_key key;
+	ul_key_model(&key, provider, model);
+	name = ul_names_find(&log->names, &key);
+	if (name)
+		*place = name;
+	return name;
+}
+
+static inline const struct ul_name *find_context(usagelog *log, struct ul_lane *lane,
+						 const struct usagelog_attributes *given)
+{
+	uintptr_t where = (uintptr_t)given->operation + 3 * (uintptr_t)given->error_type +
+			  5 * (uintptr_t)given->service_tier + 7 * (uintptr_t)given->session_id +
+			  9 * (uintptr_t)given->metadata;
+	const struct ul_name **place = remembered(lane, UL_CLASS_CONTEXT, where);
+	const struct ul_name *name = *place;
+	const char *at = name ? name->key : NULL;
+	if (likely(name && part_is(name, 0, &at, given->operation) && part_is(name, 1, &at, given->error_type) &&
+		   part_is(name, 2, &at, given->service_tier) && part_is(name, 3, &at, given->session_id) &&
+		   part_is(name, 4, &at, given->metadata)))
+		return name;
+	struct ul_key key;
+	ul_key_context(&key, given);
+	name = ul_names_find(&log->names, &key);
+	if (name)
+		*place = name;
+	return name;
+}
+
+bool ul_lane_names(usagelog *log, struct ul_lane *lane, const struct usagelog_names *names, uint32_t *model,
+		   uint32_t *context)
+{
+	const struct usagelog_attributes *given = &names->attributes;
+	const struct ul_name *name = find_model(log, lane, names->provider, names->model);
+	if (unlikely(!name))
+		return false;
+	*model = name->index;
+	*context = 0;
+	if (!((uintptr_t)given->operation | (uintptr_t)given->error_type | (uintptr_t)given->service_tier |
+	      (uintptr_t)given->session_id | (uintptr_t)given->metadata))
+		return true;
+	name = find_context(log, lane, given);
+	/* Attributes that come to nothing, such as an empty metadata object, have no text, and no definition. */
+	if (name && name->text_bytes)
+		*context = name->index;
+	return name;
+}
+
+/* ---- making ----------------------------------------------------------------------------------------------- */
 
 static int make_text(const struct ul_key *key, char text[UL_CONTEXT_BYTES_MAX], size_t *bytes)
 {
@@ -143,7 +225,7 @@ int ul_name_make(struct ul_name **name, const struct ul_key *key)
 	if (error)
 		return error;
 	for (uint32_t i = 0; i < key->part_count; i++)
-		key_bytes += key->bytes[i] == NOT_GIVEN ? 0 : key->bytes[i];
+		key_bytes += key->bytes[i] == NOT_GIVEN ? 0 : key->bytes[i] + 1;
 	struct ul_name *made = os_allocate(1, sizeof(*made) + key_bytes + text_bytes);
 	if (!made)
 		return -ENOMEM;
@@ -156,7 +238,7 @@ int ul_name_make(struct ul_name **name, const struct ul_key *key)
 		if (key->bytes[i] == NOT_GIVEN)
 			continue;
 		memcpy(at, key->parts[i], key->bytes[i]);
-		at += key->bytes[i];
+		at += key->bytes[i] + 1; /* the memory is zeroed: each part is terminated */
 	}
 	made->text = at;
 	memcpy(at, text, text_bytes);

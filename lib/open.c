@@ -127,15 +127,31 @@ static void free_parts(usagelog *log)
 			os_unlink(log->directory.fd, log->spare->name);
 		ul_segment_close(log->spare, true);
 	}
-	for (uint32_t i = 0; i < log->lane_block_count; i++)
-		os_unmap(log->lane_blocks[i], UL_LANES_A_BLOCK * sizeof(struct ul_lane));
 	os_unmap(log->alive, UL_PAGE_BYTES);
 	free(log->held);
 	ul_names_close(&log->names);
 	ul_directory_close(&log->directory);
-	pthread_mutex_destroy(&log->mutex);
-	pthread_mutex_destroy(&log->sync_mutex);
-	free(log);
+}
+
+/* The end of a handle, which nobody is inside of. Lanes stay their threads', for the next log that the handle is used for. */
+static void end(usagelog *log)
+{
+	pthread_mutex_lock(&log->sync_mutex);
+	ul_lock(log);
+	UL_EACH_LANE (log, lane) {
+		ul_lane_set(log, lane, NULL, 0);
+		atomic_store_explicit(&lane->calls, 0, memory_order_relaxed);
+		lane->calls_at_pass = 0;
+		memset(lane->recent, 0, sizeof(lane->recent));
+	}
+	free_parts(log);
+	memset(&log->options, 0, sizeof(*log) - offsetof(struct usagelog, options));
+	uint32_t wanted = atomic_load_explicit(&log->flush_wanted, memory_order_relaxed);
+	atomic_store_explicit(&log->flush_done, wanted, memory_order_relaxed);
+	ul_unlock(log);
+	pthread_mutex_unlock(&log->sync_mutex);
+	os_wake_all(&log->flush_done);
+	ul_process_put(log);
 }
 
 /* The fallbacks that log.conf names are made if they can be; whether they can be used is seen when they are needed. */
@@ -152,11 +168,9 @@ static void make_fallbacks(usagelog *log)
 int usagelog_open(usagelog **out, const char *directory, const struct usagelog_options *given)
 {
 	struct ul_message why;
-	usagelog *log = os_allocate(1, sizeof(*log));
+	usagelog *log = ul_process_get();
 	if (!log)
 		return -ENOMEM;
-	pthread_mutex_init(&log->mutex, NULL);
-	pthread_mutex_init(&log->sync_mutex, NULL);
 	log->directory.fd = -1;
 	int error = read_options(&log->options, given);
 	if (!error)
@@ -175,7 +189,7 @@ int usagelog_open(usagelog **out, const char *directory, const struct usagelog_o
 		error = ul_process_add(log);
 	ul_deliver_warnings(log);
 	if (error) {
-		free_parts(log);
+		end(log);
 		return error;
 	}
 	*out = log;
@@ -193,30 +207,59 @@ static void drop_held(usagelog *log)
 	ul_unlock(log);
 }
 
+/* Is nobody but this thread inside of record(), nor can be? Waits for who is; false: somebody is still, or nobody can know. */
+static bool wait_for_others(usagelog *log, bool parked_for_sure, uint64_t deadline_ns)
+{
+	UL_EACH_LANE (log, lane) {
+		uint32_t owner = atomic_load_explicit(&lane->owner, memory_order_relaxed);
+		if (!owner || owner == os_thread_id())
+			continue;
+		if (!parked_for_sure)
+			return false;
+		/* Acquire: pairs with the release in record.c; what was done inside is done. */
+		while (atomic_load_explicit(&lane->inside, memory_order_acquire)) {
+			if (os_monotonic_ns() >= deadline_ns)
+				return false;
+			os_pause();
+		}
+	}
+	return true;
+}
+
 int usagelog_close(usagelog *log, int timeout_ms)
 {
 	if (!log)
 		return 0;
 	uint64_t deadline = timeout_ms < 0 ? UINT64_MAX : os_monotonic_ns() + (uint64_t)timeout_ms * 1000000;
-	int error = timeout_ms ? usagelog_flush(log, timeout_ms) : 0;
-	if (!timeout_ms && !atomic_load_explicit(log->alive, memory_order_relaxed))
-		ul_handle_after_fork(log);
-	/* Even a close that does not sync gives the helper a moment to end. */
+	/* Even a close that does not sync gives the others a moment to end. */
 	uint64_t least = os_monotonic_ns() + 1000000000;
-	bool stopped = ul_helper_stop(log, deadline > least ? deadline : least);
+	uint64_t last = deadline > least ? deadline : least;
+	int error = ul_lock_open(log);
+	if (error)
+		return error;
+	if (!atomic_load_explicit(log->alive, memory_order_relaxed))
+		ul_handle_after_fork(log);
+	if (log->held_count)
+		ul_drain_held(log);
+	atomic_store_explicit(&log->serial, UL_CLOSED, memory_order_relaxed);
+	bool parked = ul_lanes_park(log);
+	ul_unlock(log);
+	bool alone = wait_for_others(log, parked, last);
+	error = timeout_ms ? ul_flush(log, timeout_ms) : 0;
+	bool stopped = ul_helper_stop(log, last);
 	ul_process_remove(log);
-	if (!stopped) {
-		/* It hangs on the disk, and goes on using the handle, which is left to it; the host hears no more of it. */
+	if (log->held_count)
+		error = USAGELOG_ERROR_HELD;
+	if (!stopped || !alone) {
+		/* The helper hangs on the disk, or a thread that is inside does not run: what they use is left to them, and the host hears no more. */
 		ul_lock(log);
 		log->options.warning = NULL;
 		ul_unlock(log);
-		return USAGELOG_ERROR_TIMEOUT;
+		return stopped ? error : USAGELOG_ERROR_TIMEOUT;
 	}
-	if (log->held_count)
-		error = USAGELOG_ERROR_HELD;
 	drop_held(log);
 	ul_write_counters(log);
-	free_parts(log);
+	end(log);
 	return error;
 }
 
@@ -226,7 +269,7 @@ void ul_handle_after_fork(usagelog *log)
 {
 	if (atomic_load_explicit(log->alive, memory_order_relaxed))
 		return;
-	pthread_mutex_init(&log->sync_mutex, NULL);
+	pthread_mutex_init(&log->sync_mutex, NULL); /* where fork() did not tell of the child */
 	while (log->segments) {
 		struct ul_segment *segment = log->segments;
 		log->segments = segment->next;
@@ -240,7 +283,6 @@ void ul_handle_after_fork(usagelog *log)
 	log->helper_failed = log->helper_called = log->parked = log->delivering = false;
 	log->held_count = 0; /* the parent has them, too */
 	log->message_count = 0;
-	log->pages_given = 0;
 	log->stats = (struct usagelog_stats){0};
 	log->source = (struct ul_source){0};
 	atomic_store_explicit(&log->reentered, 0, memory_order_relaxed);
@@ -260,7 +302,9 @@ int usagelog_stats_get(usagelog *log, struct usagelog_stats *out)
 		return -EINVAL;
 	if (ul_thread.inside)
 		return -EAGAIN;
-	ul_lock(log);
+	int error = ul_lock_open(log);
+	if (error)
+		return error;
 	if (!atomic_load_explicit(log->alive, memory_order_relaxed))
 		ul_handle_after_fork(log);
 	struct usagelog_stats stats = log->stats;

@@ -356,6 +356,11 @@ int os_event(void)
 	return fd < 0 ? -errno : fd;
 }
 
+void os_pause(void)
+{
+	nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+}
+
 void os_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_ns)
 {
 	struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000),

@@ -89,6 +89,8 @@ int os_is_remote(int fd, const char **name);
 int os_random(void *out, size_t bytes);
 int os_event(void);
 /* Sleep while `*word` is `value`, for so many ns at most (UINT64_MAX: for ever). May return early: look again. */
+/* Sleep for a moment: 50 us. */
+void os_pause(void);
 void os_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_ns);
 void os_wake_all(_Atomic uint32_t *word);
 /* io_uring is not called through here, but asks before: 0, or the -errno that a test wants. */

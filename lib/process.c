@@ -21,9 +21,19 @@ static struct {
 	pthread_key_t thread_key; /* whose destructor notices the end of a thread */
 	int once_error;
 	bool has_barrier;
-	usagelog *first;
+	usagelog *open;
+	usagelog *closed; /* oldest first */
 	uint64_t last_serial;
 } process = {.mutex = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
+
+static void release_lanes(usagelog *first)
+{
+	for (usagelog *log = first; log; log = log->next_handle) {
+		ul_lock(log);
+		ul_lane_release(log);
+		ul_unlock(log);
+	}
+}
 
 /* A thread ends: its lanes, and what is left of their pages, go to the threads that come after. */
 static void thread_ends(void *unused)
@@ -34,11 +44,8 @@ static void thread_ends(void *unused)
 	ul_thread.serial = 0;
 	atomic_signal_fence(memory_order_seq_cst);
 	pthread_mutex_lock(&process.mutex);
-	for (usagelog *log = process.first; log; log = log->next_handle) {
-		ul_lock(log);
-		ul_lane_release(log);
-		ul_unlock(log);
-	}
+	release_lanes(process.open);
+	release_lanes(process.closed);
 	pthread_mutex_unlock(&process.mutex);
 	ul_leave();
 	ul_thread.registered = false;
@@ -54,16 +61,24 @@ static void after_fork_in_parent(void)
 	pthread_mutex_unlock(&process.mutex);
 }
 
+static void init_locks(usagelog *first)
+{
+	for (usagelog *log = first; log; log = log->next_handle) {
+		pthread_mutex_init(&log->mutex, NULL);
+		pthread_mutex_init(&log->sync_mutex, NULL);
+	}
+}
+
 /* The child's copies of descriptors go at once: they would keep the parent's locks alive after its death. */
 static void after_fork_in_child(void)
 {
 	/* The child's only thread has another id, and no lane; its end is still noticed. */
 	ul_thread = (struct ul_thread){.registered = ul_thread.registered};
-	for (usagelog *log = process.first; log; log = log->next_handle) {
-		/* Another thread of the parent may have held it. */
-		pthread_mutex_init(&log->mutex, NULL);
+	/* Another thread of the parent may have held any of the locks. */
+	init_locks(process.open);
+	init_locks(process.closed);
+	for (usagelog *log = process.open; log; log = log->next_handle)
 		ul_handle_after_fork(log);
-	}
 	pthread_mutex_init(&process.mutex, NULL);
 }
 
@@ -75,15 +90,44 @@ static void begin_process(void)
 	process.has_barrier = !syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0);
 }
 
+usagelog *ul_process_get(void)
+{
+	pthread_mutex_lock(&process.mutex);
+	usagelog *log = process.closed;
+	if (log)
+		process.closed = log->next_handle;
+	pthread_mutex_unlock(&process.mutex);
+	if (log)
+		return log;
+	log = os_allocate(1, sizeof(*log));
+	if (!log)
+		return NULL;
+	pthread_mutex_init(&log->mutex, NULL);
+	pthread_mutex_init(&log->sync_mutex, NULL);
+	atomic_store_explicit(&log->serial, UL_CLOSED, memory_order_relaxed);
+	return log;
+}
+
+void ul_process_put(usagelog *log)
+{
+	usagelog **link = &process.closed;
+	pthread_mutex_lock(&process.mutex);
+	while (*link)
+		link = &(*link)->next_handle;
+	log->next_handle = NULL;
+	*link = log;
+	pthread_mutex_unlock(&process.mutex);
+}
+
 int ul_process_add(usagelog *log)
 {
 	pthread_once(&process.once, begin_process);
 	if (process.once_error)
 		return process.once_error;
 	pthread_mutex_lock(&process.mutex);
-	log->serial = ++process.last_serial;
-	log->next_handle = process.first;
-	process.first = log;
+	atomic_store_explicit(&log->serial, ++process.last_serial, memory_order_relaxed);
+	log->next_handle = process.open;
+	process.open = log;
 	pthread_mutex_unlock(&process.mutex);
 	return 0;
 }
@@ -91,7 +135,7 @@ int ul_process_add(usagelog *log)
 void ul_process_remove(usagelog *log)
 {
 	pthread_mutex_lock(&process.mutex);
-	for (usagelog **link = &process.first; *link; link = &(*link)->next_handle) {
+	for (usagelog **link = &process.open; *link; link = &(*link)->next_handle) {
 		if (*link != log)
 			continue;
 		*link = log->next_handle;
@@ -133,6 +177,17 @@ void ul_lock(usagelog *log)
 {
 	ul_enter();
 	pthread_mutex_lock(&log->mutex);
+}
+
+int ul_lock_open(usagelog *log)
+{
+	/* Compared, since a closed handle may be another open log by the time that the lock is had. */
+	uint64_t serial = atomic_load_explicit(&log->serial, memory_order_relaxed);
+	ul_lock(log);
+	if (serial != UL_CLOSED && serial == atomic_load_explicit(&log->serial, memory_order_relaxed))
+		return 0;
+	ul_unlock(log);
+	return USAGELOG_ERROR_CLOSED;
 }
 
 void ul_unlock(usagelog *log)

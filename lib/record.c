@@ -1,10 +1,10 @@
 /*
  * The hot path, and nothing else: build the entry in registers, checksum it, store it. What it needs is at hand:
- * the thread's lane has room, and both names have definitions in the lane's segment. Whatever is rare is
- * append.c's.
+ * the thread's lane has room, or the next page is taken with one atomic; and both names have definitions in the lane's segment. Whatever
+ * is rare is append.c's.
  *
- * It writes only the lane, which is the thread's own, and the slot. It reads what is otherwise read only: the handle's serial and the
- * segment's table of definitions.
+ * It writes only the lane, which is the thread's own, and the slot; and once in 64 records the segment's next page. It reads what is otherwise
+ * read only: the handle's serial, the names, and the segment's table of definitions.
  */
 #include "handle.h"
 
@@ -27,6 +27,7 @@ static inline uint32_t claim(struct ul_lane *lane)
 #endif
 }
 
+/* The time of the call, if the caller does not say: the coarse clock, which a virtual machine reads without asking its host. */
 static inline int64_t now_ns(void)
 {
 	struct timespec now;
@@ -34,53 +35,54 @@ static inline int64_t now_ns(void)
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/*
+ * What lies between these two, the lane, its segment and the names, stays: who wants to take it away parks the lane, has all threads
+ * pass a barrier, and waits until nobody is inside. By then a thread sees its lane parked, and if not, is seen inside.
+ * A signal handler that records meanwhile leaves the count as it found it.
+ */
+static inline void step_in(struct ul_lane *lane)
+{
+	uint32_t inside = atomic_load_explicit(&lane->inside, memory_order_relaxed);
+	atomic_store_explicit(&lane->inside, inside + 1, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+static inline void step_out(struct ul_lane *lane)
+{
+	uint32_t inside = atomic_load_explicit(&lane->inside, memory_order_relaxed);
+	/* Release: pairs with the acquire of who waits in open.c. */
+	atomic_store_explicit(&lane->inside, inside - 1, memory_order_release);
+}
+
 static inline uint64_t pair(uint32_t low, uint32_t high)
 {
 	return low | (uint64_t)high << 32;
 }
 
-static int record_rare(usagelog *log, usagelog_model model, usagelog_context context, const struct usagelog_call *call)
+enum { DONE, RARE, WAKE };
+
+/* Inside. RARE: this call is append.c's. WAKE: done, and the lane was parked meanwhile. */
+__attribute__((always_inline)) static inline int record_inside(usagelog *log, struct ul_lane *lane, uint32_t model,
+							       uint32_t context, const struct usagelog_call *call,
+							       int64_t time_ns)
 {
-	struct ul_pending pending;
-	if (!model.index || model.index > log->names.index_mask || context.index > log->names.index_mask)
-		return USAGELOG_ERROR_CALL;
-	/* Acquire: pairs with the release in ul_names_insert(). */
-	pending.model = atomic_load_explicit(&log->names.by_index[model.index], memory_order_acquire);
-	pending.context =
-		context.index ? atomic_load_explicit(&log->names.by_index[context.index], memory_order_acquire) : NULL;
-	if (!pending.model || pending.model->text_class != UL_CLASS_MODEL)
-		return USAGELOG_ERROR_CALL;
-	if (context.index && (!pending.context || pending.context->text_class != UL_CLASS_CONTEXT))
-		return USAGELOG_ERROR_CALL;
-	int error = ul_pending_fill(&pending, call);
-	return error ? error : ul_append(log, &pending);
-}
-
-/* Without a stack protector: there is no array on the stack to guard, `body` is all registers, and the guard is a twentieth of the time. */
-__attribute__((no_stack_protector)) int usagelog_record(usagelog *log, usagelog_model model, usagelog_context context,
-							const struct usagelog_call *call)
-{
-	struct ul_lane *lane = ul_thread.lane;
-	if (unlikely(ul_thread.serial != log->serial))
-		return record_rare(log, model, context, call);
-
-	/* First: between claim and commit is no place to call a function, and no register is in use yet. */
-	int64_t time_ns = call->time_ns ? call->time_ns : now_ns();
-
 	/* The limit is the helper's to change; its value at this moment is compared with a later one below. */
 	uint32_t limit = atomic_load_explicit(&lane->limit, memory_order_relaxed);
-	if (unlikely(atomic_load_explicit(&lane->next, memory_order_relaxed) >= limit))
-		return record_rare(log, model, context, call);
-	if (unlikely((model.index | context.index) > lane->name_mask))
-		return record_rare(log, model, context, call);
+	if (unlikely(atomic_load_explicit(&lane->next, memory_order_relaxed) >= limit)) {
+		if (limit == UL_PARKED || !ul_lane_refill(log, lane))
+			return RARE;
+		limit = lane->page_end;
+	}
+	if (unlikely((model | context) > lane->name_mask))
+		return RARE;
 	/* Acquire: pairs with the release in append.c's define(): a call that names a definition is stored after it. */
 	_Atomic uint32_t *definitions = lane->definitions;
-	uint32_t model_slot = atomic_load_explicit(&definitions[model.index], memory_order_acquire);
-	uint32_t context_slot = atomic_load_explicit(&definitions[context.index], memory_order_acquire);
-	if (unlikely(!model_slot || (!context_slot && context.index)))
-		return record_rare(log, model, context, call);
+	uint32_t model_slot = atomic_load_explicit(&definitions[model], memory_order_acquire);
+	uint32_t context_slot = atomic_load_explicit(&definitions[context], memory_order_acquire);
+	if (unlikely(!model_slot || (!context_slot && context)))
+		return RARE;
 	if (unlikely(call->flags > USAGELOG_COST || call->latency_us > UINT32_MAX || call->call_id))
-		return record_rare(log, model, context, call);
+		return RARE;
 
 	uint32_t slot_number = claim(lane);
 	/*
@@ -90,7 +92,7 @@ __attribute__((no_stack_protector)) int usagelog_record(usagelog *log, usagelog_
 	atomic_signal_fence(memory_order_seq_cst);
 	if (unlikely((slot_number ^ (limit - 1)) >= UL_PAGE_SLOTS || lane->definitions != definitions)) {
 		ul_lane_abandon(lane, slot_number);
-		return record_rare(log, model, context, call);
+		return RARE;
 	}
 
 	bool priced = call->flags & USAGELOG_COST;
@@ -119,7 +121,48 @@ __attribute__((no_stack_protector)) int usagelog_record(usagelog *log, usagelog_
 	 * between its store of the limit and its look at the slots sees to that, so a compiler barrier is enough here.
 	 */
 	atomic_signal_fence(memory_order_seq_cst);
-	if (unlikely(atomic_load_explicit(&lane->limit, memory_order_relaxed) != limit))
-		ul_lane_unpark(log, lane);
+	return unlikely(atomic_load_explicit(&lane->limit, memory_order_relaxed) == UL_PARKED) ? WAKE : DONE;
+}
+
+/* Without a stack protector: there is no array on the stack to guard, `body` is all registers, and the guard is a twentieth of the time. */
+__attribute__((no_stack_protector)) int usagelog_record(usagelog *log, usagelog_model model, usagelog_context context,
+							const struct usagelog_call *call)
+{
+	struct ul_lane *lane = ul_thread.lane;
+	if (unlikely(ul_thread.serial != atomic_load_explicit(&log->serial, memory_order_relaxed)))
+		return ul_record_rare(log, model, context, call);
+	/* First: between claim and commit is no place to call a function, and no register is in use yet. */
+	int64_t time_ns = call->time_ns ? call->time_ns : now_ns();
+	step_in(lane);
+	int result = record_inside(log, lane, model.index, context.index, call, time_ns);
+	step_out(lane);
+	if (likely(result == DONE))
+		return 0;
+	if (result == RARE)
+		return ul_record_rare(log, model, context, call);
+	ul_unpark(log);
+	return 0;
+}
+
+__attribute__((no_stack_protector)) int usagelog_record_names(usagelog *log, const struct usagelog_names *names,
+							      const struct usagelog_call *call)
+{
+	struct ul_lane *lane = ul_thread.lane;
+	if (unlikely(ul_thread.serial != atomic_load_explicit(&log->serial, memory_order_relaxed)))
+		return ul_record_names_rare(log, names, call);
+	int64_t time_ns = call->time_ns ? call->time_ns : now_ns();
+	step_in(lane);
+	uint32_t model, context;
+	int result = RARE;
+	/* A parked lane may belong to a handle that is being closed: then the names are not to be looked at. */
+	if (likely(atomic_load_explicit(&lane->limit, memory_order_relaxed) != UL_PARKED) &&
+	    ul_lane_names(log, lane, names, &model, &context))
+		result = record_inside(log, lane, model, context, call, time_ns);
+	step_out(lane);
+	if (likely(result == DONE))
+		return 0;
+	if (result == RARE)
+		return ul_record_names_rare(log, names, call);
+	ul_unpark(log);
 	return 0;
 }

@@ -25,27 +25,28 @@ enum {
 	NAME_BYTES = 2 * UL_ID_BYTES + sizeof(".seg"),
 };
 
+static void release(struct ul_segment *segment)
+{
+	free(segment->covered);
+	free(segment->left);
+	free(segment);
+}
+
 static struct ul_segment *allocate(uint32_t name_count, uint32_t page_count)
 {
 	struct ul_segment *segment = os_allocate_aligned(
 		_Alignof(struct ul_segment), sizeof(*segment) + (size_t)name_count * sizeof(_Atomic uint32_t));
 	if (!segment)
 		return NULL;
-	uint8_t *covered = os_allocate(page_count, 1);
-	if (!covered) {
-		free(segment);
+	segment->covered = os_allocate(page_count, 1);
+	segment->left = os_allocate(page_count, 1);
+	if (!segment->covered || !segment->left) {
+		release(segment);
 		return NULL;
 	}
-	segment->covered = covered;
 	segment->page_count = page_count;
 	segment->fd = -1;
 	return segment;
-}
-
-static void release(struct ul_segment *segment)
-{
-	free(segment->covered);
-	free(segment);
 }
 
 static int map(struct ul_segment *segment)

@@ -30,6 +30,12 @@ static void count_page(const struct ul_segment *segment, uint32_t page, uint8_t 
 	*leading = first;
 }
 
+/* Nothing of this page will have to be synced any more. */
+static bool is_wholly_covered(const struct ul_segment *segment, uint32_t page)
+{
+	return segment->covered[page] + __atomic_load_n(&segment->left[page], __ATOMIC_RELAXED) >= UL_PAGE_SLOTS;
+}
+
 static uint32_t end_page(const struct ul_segment *segment)
 {
 	/* Acquire: pairs with the release in give_page(). */
@@ -50,7 +56,7 @@ bool ul_sync_is_dirty(usagelog *log)
 		uint32_t end = end_page(segment);
 		for (uint32_t page = segment->low_page; page < end; page++) {
 			uint8_t committed, leading;
-			if (segment->covered[page] == UL_PAGE_SLOTS)
+			if (is_wholly_covered(segment, page))
 				continue;
 			count_page(segment, page, &committed, &leading);
 			if (committed > segment->covered[page])
@@ -77,7 +83,7 @@ static int look_at_segment(struct ul_pass *pass, struct ul_segment *segment)
 {
 	uint32_t end = end_page(segment);
 	for (uint32_t page = segment->low_page; page < end; page++) {
-		if (segment->covered[page] == UL_PAGE_SLOTS)
+		if (is_wholly_covered(segment, page))
 			continue;
 		struct ul_snapshot snapshot = {.segment = segment, .page = page};
 		count_page(segment, page, &snapshot.committed, &snapshot.leading);
@@ -117,7 +123,7 @@ static int find_ranges(struct ul_pass *pass, struct ul_segment *segment)
 	uint32_t end = end_page(segment), first_range = pass->range_count;
 	for (uint32_t page = segment->low_page; page < end; page++) {
 		uint8_t committed, leading;
-		if (segment->covered[page] == UL_PAGE_SLOTS)
+		if (is_wholly_covered(segment, page))
 			continue;
 		count_page(segment, page, &committed, &leading);
 		int error = committed > segment->covered[page] ? add_page(pass, segment, page, first_range) : 0;
@@ -134,8 +140,9 @@ int ul_pass_begin(usagelog *log, struct ul_pass *pass)
 	pass->ticket = atomic_load_explicit(&log->flush_wanted, memory_order_acquire);
 	ul_lock(log);
 	pass->calls = ul_committed(log);
-	log->pages_given = 0;
 	struct ul_segment *first = log->segments;
+	for (struct ul_segment *segment = first; segment; segment = segment->next)
+		segment->passed_page = atomic_load_explicit(&segment->next_page, memory_order_relaxed);
 	ul_unlock(log);
 	int error = 0;
 	for (struct ul_segment *segment = first; segment && !error; segment = segment->next)
@@ -228,7 +235,7 @@ static void settle_snapshots(struct ul_pass *pass)
 	}
 	for (uint32_t i = 0; i < pass->range_count; i++) {
 		struct ul_segment *segment = pass->ranges[i].segment;
-		while (segment->low_page < segment->page_count && segment->covered[segment->low_page] == UL_PAGE_SLOTS)
+		while (segment->low_page < segment->page_count && is_wholly_covered(segment, segment->low_page))
 			segment->low_page++;
 	}
 }
@@ -341,15 +348,10 @@ void ul_segments_retire(usagelog *log)
 	for (struct ul_segment **link = &log->segments; *link;) {
 		struct ul_segment *segment = *link;
 		/* Its lanes without a thread will not be gone on in: new pages come from another segment. */
-		for (uint32_t block = 0; block < log->lane_block_count && segment->retired && segment->lane_count;
-		     block++) {
-			for (uint32_t i = 0; i < UL_LANES_A_BLOCK; i++) {
-				struct ul_lane *lane = &log->lane_blocks[block][i];
-				if (lane->segment == segment &&
-				    !atomic_load_explicit(&lane->owner, memory_order_relaxed))
-					ul_lane_set(log, lane, NULL, 0);
-			}
-		}
+		UL_EACH_LANE (log, lane)
+			if (segment->retired && lane->segment == segment &&
+			    !atomic_load_explicit(&lane->owner, memory_order_relaxed))
+				ul_lane_set(log, lane, NULL, 0);
 		bool in_use = segment == atomic_load_explicit(&log->current, memory_order_relaxed) ||
 			      segment->lane_count || segment->extending;
 		uint32_t end = end_page(segment), page = segment->low_page;

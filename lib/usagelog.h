@@ -18,7 +18,8 @@
  *
  * - Functions return 0 or a negative code: -errno of the system, or USAGELOG_ERROR_*, which are all below -10000.
  *   usagelog_strerror() has the text of either. An output is written only on success. Nothing is printed, ever.
- * - Threads: every function but usagelog_close() may be called from any thread, on one handle, at the same time.
+ * - Threads: every function may be called from any thread, on one handle, at the same time. Whoever uses a handle while another thread
+ *   closes it, or later, gets USAGELOG_ERROR_CLOSED, never a crash, until the process opens a log again, which may be given the same handle.
  * - Fork: a handle works on in the child, which writes to a segment of its own from its first record on; calls that
  *   the parent held in memory stay the parent's. A child made by vfork() or a bare clone() must not use it.
  * - Signals: the library starts at most one thread of its own, with all signals blocked, and never interrupts a system call of the
@@ -88,6 +89,8 @@ enum usagelog_error {
 	USAGELOG_ERROR_NO_LOG = -10013,
 	/* The file is not a segment, or both its headers are damaged. */
 	USAGELOG_ERROR_SEGMENT = -10014,
+	/* The handle was closed, by this thread or another. Nothing was recorded. */
+	USAGELOG_ERROR_CLOSED = -10015,
 };
 
 /* The text of an error, static, in English, without a newline. Never NULL. Safe in signal handlers. */
@@ -156,8 +159,9 @@ struct usagelog_options {
 USAGELOG_API int usagelog_open(usagelog **log, const char *directory, const struct usagelog_options *options);
 
 /*
- * Flush, for at most `timeout_ms` (0: do not sync; what is committed stays so; negative: as long as it takes), and close. Frees the
- * handle in any case. No other thread may use the handle any more. Must not be called from a signal handler or the warning callback.
+ * Flush, for at most `timeout_ms` (0: do not sync; what is committed stays so; negative: as long as it takes), and close. The
+ * handle ends in any case. Calls that other threads record at the same time are committed, and then covered by the flush, or refused with
+ * USAGELOG_ERROR_CLOSED. Must not be called from a signal handler or the warning callback.
  *
  * 0: closed, and (timeout_ms other than 0) all durable. USAGELOG_ERROR_TIMEOUT or -errno of the sync: closed, not all is known durable.
  * USAGELOG_ERROR_HELD: closed, and calls that were held in memory are lost. NULL is allowed: 0.

@@ -619,10 +619,10 @@ static void must_exist(void **state)
 static void errors_have_texts(void **state)
 {
 	(void)state;
-	for (int error = USAGELOG_ERROR_SEGMENT; error <= USAGELOG_ERROR_HELD; error++)
+	for (int error = USAGELOG_ERROR_CLOSED; error <= USAGELOG_ERROR_HELD; error++)
 		assert_string_not_equal(usagelog_strerror(error), "unknown error");
 	assert_string_equal(usagelog_strerror(-ENOSPC), "No space left on device");
-	assert_string_equal(usagelog_strerror(USAGELOG_ERROR_SEGMENT - 1), "unknown error");
+	assert_string_equal(usagelog_strerror(USAGELOG_ERROR_CLOSED - 1), "unknown error");
 	assert_string_equal(usagelog_strerror(5), "unknown error");
 	assert_string_equal(usagelog_version(), "0.1.0");
 }

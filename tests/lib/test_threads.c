@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -67,6 +68,90 @@ static void threads_share_a_handle(void **state)
 	assert_int_equal(found.unfinished + found.damaged + found.unknown, 0);
 	/* All that is there is known durable: the page tables say so. */
 	assert_int_equal(found.durable_slots, found.calls + found.definitions + found.continuations + found.paddings);
+}
+
+struct closed_under {
+	usagelog *log;
+	_Atomic uint32_t *started;
+	int how;
+	uint64_t committed;
+	int error;
+};
+
+/* Use a handle until it is closed under this thread. */
+static void *record_until_closed(void *arg)
+{
+	struct closed_under *user = arg;
+	struct usagelog_names names = {.provider = "p", .model = "m", .attributes = {.operation = "chat"}};
+	struct usagelog_call call = {.input_tokens = 1};
+	usagelog_model model = {0};
+	user->error = usagelog_model_get(user->log, "p", "n", &model);
+	for (bool first = true; !user->error; first = false) {
+		user->error = user->how ? usagelog_record_names(user->log, &names, &call)
+					: usagelog_record(user->log, model, (usagelog_context){0}, &call);
+		user->committed += !user->error;
+		if (user->how == 2 && !user->error) {
+			struct usagelog_stats stats = {.size = sizeof(stats)};
+			user->error = usagelog_stats_get(user->log, &stats);
+			if (!user->error)
+				user->error = usagelog_flush(user->log, -1);
+		}
+		if (first)
+			atomic_fetch_add(user->started, 1);
+	}
+	/* And it stays so. */
+	int again = usagelog_record_names(user->log, &names, &call);
+	user->error = again == user->error ? again : 0;
+	return NULL;
+}
+
+static void a_handle_may_be_closed_while_others_record(void **state)
+{
+	(void)state;
+	enum { ROUNDS = 100, USERS = 4 };
+	uint64_t committed = 0;
+	for (int round = 0; round < ROUNDS; round++) {
+		struct usagelog_options options = {
+			.size = sizeof(options), .segment_size_bytes = 1 << 20, .flush_interval_ms = 1 + round % 5};
+		_Atomic uint32_t started = 0;
+		struct closed_under users[USERS];
+		pthread_t threads[USERS];
+		usagelog *log = open_log(path, &options);
+		for (int i = 0; i < USERS; i++) {
+			users[i] = (struct closed_under){.log = log, .started = &started, .how = i % 3};
+			assert_int_equal(pthread_create(&threads[i], NULL, record_until_closed, &users[i]), 0);
+		}
+		while (atomic_load(&started) < USERS)
+			sched_yield();
+		assert_int_equal(usagelog_close(log, -1), 0);
+		for (int i = 0; i < USERS; i++) {
+			pthread_join(threads[i], NULL);
+			assert_int_equal(users[i].error, USAGELOG_ERROR_CLOSED);
+			committed += users[i].committed;
+		}
+		assert_int_equal(usagelog_close(log, 0), USAGELOG_ERROR_CLOSED);
+	}
+	struct found found = read_log(path);
+	assert_int_equal(found.calls, committed);
+	assert_int_equal(found.unfinished + found.damaged + found.unknown, 0);
+	assert_int_equal(found.durable_slots, found.calls + found.definitions + found.continuations + found.paddings);
+}
+
+/* Handles are kept for later opens: threads that used them before go on in those. */
+static void handles_are_used_again(void **state)
+{
+	(void)state;
+	usagelog *first = open_log(path, NULL), *second = NULL;
+	record_one(first, 1);
+	assert_int_equal(usagelog_close(first, -1), 0);
+	for (int i = 0; i < 100; i++) {
+		second = open_log(path, NULL);
+		assert_ptr_equal(first, second);
+		record_one(second, 1);
+		assert_int_equal(stats_of(second).committed, 1);
+		assert_int_equal(usagelog_close(second, i % 2 ? -1 : 0), 0);
+	}
+	assert_int_equal(read_log(path).calls, 101);
 }
 
 static void *record_once(void *arg)
@@ -331,6 +416,8 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(threads_share_a_handle),
+		TEST(a_handle_may_be_closed_while_others_record),
+		TEST(handles_are_used_again),
 		TEST(a_thread_goes_on_in_the_page_of_one_that_ended),
 		TEST(a_thread_with_many_handles),
 		TEST(a_child_writes_to_a_segment_of_its_own),
