@@ -7,8 +7,19 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
-enum ul_job_kind { UL_JOB_SYNC, UL_JOB_EXTEND, UL_JOB_POPULATE };
+enum ul_job_kind {
+	UL_JOB_SYNC_RANGE,
+	UL_JOB_CHECK_LINK, /* -ENOENT: the file has no name any more */
+	UL_JOB_EXTEND,
+	UL_JOB_POPULATE,
+	/* The steps of making a file: */
+	UL_JOB_CREATE, /* `name` in directory `fd`; the result is the new descriptor */
+	UL_JOB_WRITE,  /* from `address` to the range */
+	UL_JOB_SYNC,   /* a file or directory, with all that is known of it */
+	UL_JOB_RENAME, /* in directory `fd`, `name` to `new_name` */
+};
 
 struct ul_job {
 	enum ul_job_kind kind;
@@ -16,7 +27,9 @@ struct ul_job {
 	uint8_t *address; /* of the range in memory */
 	uint64_t offset;  /* of the range in the file */
 	uint64_t bytes;
-	int result; /* 0 or -errno */
+	const char *name, *new_name;
+	struct statx *found; /* what a check writes to */
+	int result;          /* 0 or -errno */
 	void (*done)(void *owner, struct ul_job *job);
 	void *owner;
 	struct ul_job *next;

@@ -1,6 +1,8 @@
 /* Jobs by plain system calls, on the helper's thread, in the order in which they come. */
 #include "backend.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <time.h>
 #include <unistd.h>
@@ -10,13 +12,26 @@
 
 int ul_job_run(const struct ul_job *job)
 {
+	struct stat found;
+	int error;
 	switch (job->kind) {
-	case UL_JOB_SYNC:
+	case UL_JOB_SYNC_RANGE:
 		return os_sync_range(job->address, job->bytes);
+	case UL_JOB_CHECK_LINK:
+		error = os_stat(job->fd, &found);
+		return error ? error : found.st_nlink ? 0 : -ENOENT;
 	case UL_JOB_EXTEND:
 		return os_extend(job->fd, job->offset, job->bytes, false);
 	case UL_JOB_POPULATE:
 		return os_populate(job->address, job->bytes);
+	case UL_JOB_CREATE:
+		return os_open(job->fd, job->name, O_RDWR | O_CREAT | O_EXCL);
+	case UL_JOB_WRITE:
+		return os_write(job->fd, job->address, job->bytes, job->offset);
+	case UL_JOB_SYNC:
+		return os_sync(job->fd);
+	case UL_JOB_RENAME:
+		return os_rename(job->fd, job->name, job->new_name);
 	}
 	return 0;
 }

@@ -1,10 +1,12 @@
 /*
  * Jobs by io_uring. The ring is the helper thread's alone, made by it (SINGLE_ISSUER, DEFER_TASKRUN): completions
- * are run when it waits and interrupt nobody. A forked child does not inherit it.
+ * are run when it waits and interrupt nobody. A forked child does not inherit it. Descriptors are not registered: at some
+ * operations a second, looking them up costs nothing.
  */
 #include "backend.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -14,7 +16,7 @@
 #include "os.h"
 #include "usagelog.h"
 
-enum { ENTRIES = 64 };
+enum { ENTRIES = 64, WORKERS = 8 };
 
 struct state {
 	struct io_uring ring;
@@ -38,6 +40,9 @@ static int open_uring(struct ul_backend *backend, int event)
 	}
 	/* Waiting with a timeout needs EXT_ARG, and jobs' data need not stay put: kernels that have DEFER_TASKRUN have both. */
 	io_uring_ring_dontfork(&state->ring);
+	/* What blocks runs on the kernel's own workers: so many at a time suffice. */
+	unsigned workers[2] = {WORKERS, WORKERS};
+	io_uring_register_iowq_max_workers(&state->ring, workers);
 	backend->event = event;
 	backend->fd = state->ring.ring_fd;
 	backend->state = state;
@@ -55,17 +60,32 @@ static struct io_uring_sqe *get_sqe(struct state *state)
 static void prepare(struct io_uring_sqe *sqe, const struct ul_job *job)
 {
 	switch (job->kind) {
-	case UL_JOB_SYNC:
+	case UL_JOB_SYNC_RANGE:
 		io_uring_prep_fsync(sqe, job->fd, IORING_FSYNC_DATASYNC);
 		/* A range, which the helper function cannot say: bytes `off` up to `off + len`. */
 		sqe->off = job->offset;
 		sqe->len = (uint32_t)job->bytes;
+		break;
+	case UL_JOB_CHECK_LINK:
+		io_uring_prep_statx(sqe, job->fd, "", AT_EMPTY_PATH, STATX_NLINK, job->found);
 		break;
 	case UL_JOB_EXTEND:
 		io_uring_prep_fallocate(sqe, job->fd, 0, (off_t)job->offset, (off_t)job->bytes);
 		break;
 	case UL_JOB_POPULATE:
 		io_uring_prep_madvise(sqe, job->address, (off_t)job->bytes, MADV_POPULATE_WRITE);
+		break;
+	case UL_JOB_CREATE:
+		io_uring_prep_openat(sqe, job->fd, job->name, O_RDWR | O_CREAT | O_EXCL | OS_OPEN_FLAGS, 0600);
+		break;
+	case UL_JOB_WRITE:
+		io_uring_prep_write(sqe, job->fd, job->address, (uint32_t)job->bytes, job->offset);
+		break;
+	case UL_JOB_SYNC:
+		io_uring_prep_fsync(sqe, job->fd, 0);
+		break;
+	case UL_JOB_RENAME:
+		io_uring_prep_renameat(sqe, job->fd, job->name, job->fd, job->new_name, 0);
 		break;
 	}
 }
@@ -75,6 +95,17 @@ static void finish(struct ul_backend *backend, struct ul_job *job, int result)
 	job->result = result;
 	job->next = backend->done;
 	backend->done = job;
+}
+
+/* What a completion means. */
+static int result_of(const struct ul_job *job, int result)
+{
+	if (result < 0 || job->kind == UL_JOB_CREATE)
+		return result;
+	if (job->kind == UL_JOB_CHECK_LINK)
+		return job->found->stx_nlink ? 0 : -ENOENT;
+	/* A short write: again, which gets further or says why not. */
+	return job->kind == UL_JOB_WRITE && (uint64_t)result < job->bytes ? ul_job_run(job) : 0;
 }
 
 static void submit_uring(struct ul_backend *backend, struct ul_job *job)
@@ -124,7 +155,7 @@ static void reap(struct ul_backend *backend, struct state *state)
 			}
 		} else if (data) {
 			state->in_flight--;
-			finish(backend, data, result < 0 ? result : 0);
+			finish(backend, data, result_of(data, result));
 		}
 	}
 }

@@ -20,6 +20,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "backend.h"
 #include "directory.h"
 #include "format.h"
 #include "usagelog.h"
@@ -108,8 +109,8 @@ struct ul_segment {
 	/* Whoever syncs: committed slots of each page that a sync has covered; all pages below low_page are wholly covered. */
 	uint8_t *covered;
 	uint32_t low_page;
-	int sync_error; /* a sync failed and not all is rescued: it is never synced again before */
-	bool extending; /* the helper has a job under way */
+	int sync_error;     /* a sync failed and not all is rescued: it is never synced again before */
+	uint32_t job_count; /* the helper's, under way, that need it mapped. Under the mutex. */
 
 	/* Taken by threads: each on a cache line of its own. */
 	_Alignas(64) _Atomic uint32_t next_page; /* the next page to give out */
@@ -122,6 +123,25 @@ static inline struct ul_slot *ul_segment_slot(const struct ul_segment *segment, 
 {
 	return (struct ul_slot *)(void *)(segment->base + (size_t)slot * UL_SLOT_BYTES);
 }
+
+/*
+ * A new segment on its way: a file under a name of its own for the time being, locked, extended, given its headers, mapped, synced,
+ * renamed, and its directory synced. Each step is a job, carried out by whoever makes the segment.
+ */
+enum { MAKE_CREATE, MAKE_EXTEND, MAKE_WRITE, MAKE_SYNC, MAKE_RENAME, MAKE_SYNC_DIRECTORY, MAKE_POPULATE, MAKE_END };
+struct ul_making {
+	struct ul_segment *segment; /* NULL after a failure, which leaves nothing behind */
+	int directory;
+	int error;
+	uint32_t step;
+	const struct ul_id *log_id;
+	char temporary[2 * UL_ID_BYTES + sizeof(".tmp")];
+	uint8_t headers[2][UL_PAGE_BYTES];
+};
+int ul_making_begin(struct ul_making *making, int directory, const struct ul_id *log_id, uint64_t size_bytes,
+		    uint32_t name_count);
+/* Go on after `job` has a result. True: `job` is the next thing to carry out. False: made, or making->error. */
+bool ul_making_next(struct ul_making *making, struct ul_job *job, bool first);
 
 /* Adopt a segment in this directory if there is one, else make one of `size_bytes`. */
 int ul_segment_get(struct ul_segment **segment, int directory, const struct ul_id *log_id, uint64_t size_bytes,
@@ -317,8 +337,16 @@ uint64_t ul_attempted(const usagelog *log);
 int ul_source_next(usagelog *log);
 /* The first one, at open: every directory is tried once, now. */
 int ul_source_first(usagelog *log);
-/* Make a spare, or go back to the log's own directory, without the mutex. The helper. */
-void ul_source_prepare(usagelog *log);
+/* The helper's: a spare, or the way back to the log's own directory. */
+struct ul_sourcing {
+	uint32_t directory;
+	bool back;
+	int fd;
+	struct ul_making making;
+};
+/* Is one to be made now? Then ul_making_next() is the caller's to run, and ul_source_end() when that has ended. Without the mutex. */
+bool ul_source_begin(usagelog *log, struct ul_sourcing *sourcing);
+void ul_source_end(usagelog *log, struct ul_sourcing *sourcing);
 enum ul_cause ul_cause_of(int error);
 
 /* sync.c: one pass makes durable everything that was committed before it began. */
@@ -352,6 +380,9 @@ bool ul_sync_is_dirty(usagelog *log);
 int ul_pass_begin(usagelog *log, struct ul_pass *pass);
 /* With a result in each range: bring the page tables up, rescue what failed. The first error. */
 int ul_pass_end(usagelog *log, struct ul_pass *pass);
+/* What syncs a range; and then what looks whether its file still has a name: a segment without one is lost with its last descriptor,
+ * however well it was synced. */
+void ul_range_job(const struct ul_range *range, enum ul_job_kind kind, struct ul_job *job);
 /* Bring the counters in the current segment's file up. The store may wait for the disk: not under the mutex. */
 void ul_write_counters(usagelog *log);
 /* All in one, on the caller's thread. */

@@ -16,8 +16,26 @@
 #define NS_PER_MS ((uint64_t)1000000)
 
 enum {
-	AHEAD_PAGES = 4096, /* 16 MiB ready at full speed; less where less is used */
-	AHEAD_PAGES_LEAST = 64,
+	AHEAD_PAGES_MAX = 4096, /* 16 MiB ready at full speed; less where less is used: */
+	AHEAD_PAGES_LEAST = 256,
+	AHEAD_MS = 250,        /* what is taken in this time */
+	EXTENSION_PAGES = 512, /* 2 MiB at a time */
+	FAST_CALLS = 512,      /* a lane that records so many between two syncs leaves its page to them */
+	REFRESHES_MAX = 16,    /* pages made writable again after a sync */
+	LOOK_NS_MIN = 1000000,
+};
+
+/* A segment's next pages on their way: allocated, then populated. */
+struct extension {
+	struct ul_helper *helper;
+	struct ul_segment *segment; /* NULL: none is under way */
+	struct ul_job job;
+	uint32_t end;
+};
+
+struct refresh {
+	struct ul_segment *segment;
+	struct ul_job job;
 };
 
 struct ul_helper {
@@ -31,97 +49,240 @@ struct ul_helper {
 	_Atomic int backend_error;
 
 	/* The rest is the thread's own. */
+	uint32_t jobs_left; /* all that are under way */
+
 	struct ul_pass pass;
 	bool passing;
-	struct ul_job *sync_jobs; /* a job for each range of the pass */
+	struct ul_job *sync_jobs; /* a job for each range of the pass, */
+	struct statx *sync_found; /* and where its check writes to */
 	uint32_t sync_capacity;
 	uint32_t sync_left;
 	uint64_t oldest_ns; /* when something uncovered was first seen; 0: nothing is */
 	uint64_t idle_ns;   /* when everything was last seen covered */
 	uint64_t retry_ns;  /* after a failed pass: not before */
-	struct ul_segment *extending;
-	struct ul_job extend_job;
-	uint32_t extend_to;
+	struct refresh refreshes[REFRESHES_MAX];
+
+	struct extension current, spare;
 	struct ul_segment *seen_segment; /* for the rate at which pages are taken */
 	uint32_t seen_page;
-	uint32_t ahead_pages;
+	uint64_t seen_ns;
+	double pages_a_ns;
+
+	struct ul_sourcing sourcing;
+	struct ul_job sourcing_job;
+	bool is_sourcing;
 };
+
+static void submit(struct ul_helper *helper, struct ul_job *job)
+{
+	helper->jobs_left++;
+	helper->backend.kind->submit(&helper->backend, job);
+}
+
+/* A segment that a job needs stays mapped. */
+static void hold(struct ul_helper *helper, struct ul_segment *segment, int change)
+{
+	ul_lock(helper->log);
+	segment->job_count += (uint32_t)change;
+	ul_unlock(helper->log);
+}
 
 /* ---- extending the file ahead of the tail ------------------------------------------------------------------- */
 
-static void extension_ends(struct ul_helper *helper)
+static void extension_ends(struct extension *extension)
 {
-	helper->extending->extending = false;
-	helper->extending = NULL;
+	hold(extension->helper, extension->segment, -1);
+	extension->segment = NULL;
 }
 
 static void populated(void *owner, struct ul_job *job)
 {
-	struct ul_helper *helper = owner;
+	struct extension *extension = owner;
 	(void)job; /* what could not be populated is merely slower the first time */
-	ul_segment_publish(helper->extending, helper->extend_to);
-	extension_ends(helper);
+	extension->helper->jobs_left--;
+	ul_segment_publish(extension->segment, extension->end);
+	extension_ends(extension);
 }
 
 static void extended(void *owner, struct ul_job *job)
 {
-	struct ul_helper *helper = owner;
+	struct extension *extension = owner;
+	extension->helper->jobs_left--;
 	if (job->result) {
 		/* The next caller that needs the room tries for itself, and decides. */
-		extension_ends(helper);
+		extension_ends(extension);
 		return;
 	}
 	job->kind = UL_JOB_POPULATE;
 	job->done = populated;
-	helper->backend.kind->submit(&helper->backend, job);
+	submit(extension->helper, job);
 }
 
-/* As many pages ahead as twice what was taken since the last look, within bounds. */
-static void look_at_rate(struct ul_helper *helper, struct ul_segment *segment, uint32_t page)
+/* Have a segment's pages up to `wanted` ready, a step at a time. `segment` is held. */
+static void extend(struct ul_helper *helper, struct extension *extension, struct ul_segment *segment, uint32_t wanted)
 {
-	uint32_t taken = helper->seen_segment == segment ? page - helper->seen_page : 0;
-	uint32_t wanted = 2 * taken > helper->ahead_pages / 2 ? 2 * taken : helper->ahead_pages / 2;
-	helper->ahead_pages = wanted < AHEAD_PAGES_LEAST ? AHEAD_PAGES_LEAST
-			      : wanted > AHEAD_PAGES     ? AHEAD_PAGES
-							 : wanted;
-	helper->seen_segment = segment;
-	helper->seen_page = page;
-}
-
-static void extend_ahead(struct ul_helper *helper)
-{
-	usagelog *log = helper->log;
-	if (helper->extending)
-		return;
-	ul_lock(log);
-	struct ul_segment *segment = atomic_load_explicit(&log->current, memory_order_relaxed);
-	if (segment && !segment->retired)
-		segment->extending = true; /* so that it stays while the job runs */
-	else
-		segment = NULL;
-	ul_unlock(log);
-	if (!segment)
-		return;
-	uint32_t page = atomic_load_explicit(&segment->next_page, memory_order_relaxed);
 	uint32_t ready = atomic_load_explicit(&segment->ready_pages, memory_order_relaxed);
-	look_at_rate(helper, segment, page);
-	helper->extending = segment;
-	if (ready >= segment->page_count || ready - page >= helper->ahead_pages) {
-		extension_ends(helper);
+	wanted = wanted < segment->page_count ? wanted : segment->page_count;
+	extension->helper = helper;
+	extension->segment = segment;
+	if (ready >= wanted) {
+		extension_ends(extension);
 		return;
 	}
-	helper->extend_to = ul_segment_extension(segment, page + helper->ahead_pages);
-	helper->extend_job = (struct ul_job){.kind = UL_JOB_EXTEND,
-					     .fd = segment->fd,
-					     .address = segment->base + (size_t)ready * UL_PAGE_BYTES,
-					     .offset = (uint64_t)ready * UL_PAGE_BYTES,
-					     .bytes = (uint64_t)(helper->extend_to - ready) * UL_PAGE_BYTES,
-					     .done = extended,
-					     .owner = helper};
-	helper->backend.kind->submit(&helper->backend, &helper->extend_job);
+	extension->end = wanted - ready < EXTENSION_PAGES ? wanted : ready + EXTENSION_PAGES;
+	extension->job = (struct ul_job){.kind = UL_JOB_EXTEND,
+					 .fd = segment->fd,
+					 .address = segment->base + (size_t)ready * UL_PAGE_BYTES,
+					 .offset = (uint64_t)ready * UL_PAGE_BYTES,
+					 .bytes = (uint64_t)(extension->end - ready) * UL_PAGE_BYTES,
+					 .done = extended,
+					 .owner = extension};
+	submit(helper, &extension->job);
+}
+
+/* How fast pages are taken: the last look's rate, or half of the one before. */
+static void look_at_rate(struct ul_helper *helper, struct ul_segment *segment, uint32_t page, uint64_t now)
+{
+	uint32_t before = helper->seen_segment == segment ? helper->seen_page : segment->first_page;
+	if (now - helper->seen_ns < LOOK_NS_MIN)
+		return;
+	double rate = (double)(page - before) / (double)(now - helper->seen_ns);
+	helper->pages_a_ns = rate > helper->pages_a_ns / 2 ? rate : helper->pages_a_ns / 2;
+	helper->seen_segment = segment;
+	helper->seen_page = page;
+	helper->seen_ns = now;
+}
+
+/* Extend the current segment, and the spare when the current one ends before as much is ready. Returns when to look again (monotonic). */
+static uint64_t extend_ahead(struct ul_helper *helper, uint64_t now)
+{
+	usagelog *log = helper->log;
+	ul_lock(log);
+	struct ul_segment *segment = atomic_load_explicit(&log->current, memory_order_relaxed), *spare = log->spare;
+	if (segment && segment->retired)
+		segment = NULL;
+	if (segment && !helper->current.segment)
+		segment->job_count++;
+	if (segment && spare && !helper->spare.segment)
+		spare->job_count++;
+	ul_unlock(log);
+	if (!segment)
+		return UINT64_MAX;
+	uint32_t page = atomic_load_explicit(&segment->next_page, memory_order_relaxed);
+	look_at_rate(helper, segment, page, now);
+	double taken = helper->pages_a_ns * AHEAD_MS * NS_PER_MS;
+	uint32_t ahead = taken < AHEAD_PAGES_LEAST ? AHEAD_PAGES_LEAST
+			 : taken > AHEAD_PAGES_MAX ? AHEAD_PAGES_MAX
+						   : (uint32_t)taken;
+	uint32_t rest = segment->page_count - page;
+	if (!helper->current.segment)
+		extend(helper, &helper->current, segment, page + ahead);
+	if (spare && !helper->spare.segment)
+		extend(helper, &helper->spare, spare, spare->first_page + (rest < ahead ? ahead - rest : 0));
+	if (helper->pages_a_ns * (double)(log->options.flush_interval_ms * NS_PER_MS) < 1)
+		return UINT64_MAX;
+	/* By then half of what is ready will have been taken. */
+	uint32_t ready = atomic_load_explicit(&segment->ready_pages, memory_order_relaxed);
+	double left_ns = ready > page ? (ready - page) / helper->pages_a_ns / 2 : 0;
+	return now + (left_ns < LOOK_NS_MIN ? LOOK_NS_MIN : (uint64_t)left_ns);
+}
+
+/* Is a pass to wait, since pages are about to run out and more are on their way? */
+static bool is_short_of_pages(const struct ul_helper *helper)
+{
+	const struct ul_segment *segment = helper->current.segment;
+	if (!segment)
+		return false;
+	uint32_t ready = atomic_load_explicit(&segment->ready_pages, memory_order_relaxed);
+	uint32_t page = atomic_load_explicit(&segment->next_page, memory_order_relaxed);
+	return ready < segment->page_count && (double)(ready - page) < helper->pages_a_ns * (AHEAD_MS / 2) * NS_PER_MS;
+}
+
+/* ---- the next segment --------------------------------------------------------------------------------------- */
+
+static void sourcing_step_done(void *owner, struct ul_job *job);
+
+static void sourcing_step(struct ul_helper *helper, bool first)
+{
+	helper->is_sourcing = ul_making_next(&helper->sourcing.making, &helper->sourcing_job, first);
+	if (helper->is_sourcing) {
+		helper->sourcing_job.done = sourcing_step_done;
+		helper->sourcing_job.owner = helper;
+		submit(helper, &helper->sourcing_job);
+		return;
+	}
+	ul_source_end(helper->log, &helper->sourcing);
+}
+
+static void sourcing_step_done(void *owner, struct ul_job *job)
+{
+	struct ul_helper *helper = owner;
+	(void)job;
+	helper->jobs_left--;
+	sourcing_step(helper, false);
+}
+
+/* ---- pages that are stored to while they are synced --------------------------------------------------------- */
+
+/*
+ * A sync makes the pages that it writes read-only, and the next store to one faults into the filesystem. So a lane that records fast leaves
+ * the page that it has to the sync, and goes on in another: some slots are lost of many pages. A slow one would waste most of its page. It
+ * stays, and its page is made writable again, here, as soon as the sync is over.
+ */
+static void leave_pages(usagelog *log)
+{
+	ul_lock(log);
+	UL_EACH_LANE (log, lane) {
+		uint32_t limit = atomic_load_explicit(&lane->limit, memory_order_relaxed);
+		uint32_t calls = (uint32_t)ul_lane_calls(lane);
+		bool fast = calls - lane->calls_at_pass >= FAST_CALLS;
+		lane->calls_at_pass = calls;
+		/* The owner may be on its way to another page: then the limit is not the same any more, and it stays. */
+		if (fast && limit > UL_LEAVE_PAGE)
+			atomic_compare_exchange_strong_explicit(&lane->limit, &limit, UL_LEAVE_PAGE,
+								memory_order_relaxed, memory_order_relaxed);
+	}
+	ul_unlock(log);
+}
+
+static void refreshed(void *owner, struct ul_job *job)
+{
+	struct ul_helper *helper = owner;
+	struct refresh *refresh = (struct refresh *)(void *)((uint8_t *)job - offsetof(struct refresh, job));
+	helper->jobs_left--;
+	hold(helper, refresh->segment, -1);
+	refresh->segment = NULL;
+}
+
+static void refresh_pages(struct ul_helper *helper)
+{
+	usagelog *log = helper->log;
+	uint32_t count = 0;
+	for (uint32_t i = 0; i < REFRESHES_MAX; i++)
+		if (helper->refreshes[i].segment)
+			return; /* the last ones are not through yet: the disk is slower than the syncs */
+	ul_lock(log);
+	UL_EACH_LANE (log, lane) {
+		uint32_t next = atomic_load_explicit(&lane->next, memory_order_relaxed);
+		if (count < REFRESHES_MAX && lane->segment && next % UL_PAGE_SLOTS) {
+			uint8_t *page = lane->segment->base + (size_t)(next / UL_PAGE_SLOTS) * UL_PAGE_BYTES;
+			helper->refreshes[count++] = (struct refresh){.segment = lane->segment,
+								      .job = {.kind = UL_JOB_POPULATE,
+									      .address = page,
+									      .bytes = UL_PAGE_BYTES,
+									      .done = refreshed,
+									      .owner = helper}};
+			lane->segment->job_count++;
+		}
+	}
+	ul_unlock(log);
+	for (uint32_t i = 0; i < count; i++)
+		submit(helper, &helper->refreshes[i].job);
 }
 
 /* ---- syncing behind it -------------------------------------------------------------------------------------- */
+
+static void submit_range(struct ul_helper *helper, uint32_t number, enum ul_job_kind kind);
 
 static void pass_ends(struct ul_helper *helper)
 {
@@ -132,14 +293,32 @@ static void pass_ends(struct ul_helper *helper)
 	helper->retry_ns = error ? os_monotonic_ns() + log->options.retry_delay_ms * NS_PER_MS : 0;
 	pthread_mutex_unlock(&log->sync_mutex);
 	ul_flush_done(log, helper->pass.ticket, error);
+	refresh_pages(helper);
 }
 
 static void synced(void *owner, struct ul_job *job)
 {
 	struct ul_helper *helper = owner;
-	helper->pass.ranges[job - helper->sync_jobs].result = job->result;
+	uint32_t number = (uint32_t)(job - helper->sync_jobs);
+	struct ul_range *range = &helper->pass.ranges[number];
+	helper->jobs_left--;
+	range->result = job->result;
+	if (!job->result && job->kind == UL_JOB_SYNC_RANGE) {
+		submit_range(helper, number, UL_JOB_CHECK_LINK);
+		return;
+	}
 	if (--helper->sync_left == 0)
 		pass_ends(helper);
+}
+
+static void submit_range(struct ul_helper *helper, uint32_t number, enum ul_job_kind kind)
+{
+	struct ul_job *job = &helper->sync_jobs[number];
+	ul_range_job(&helper->pass.ranges[number], kind, job);
+	job->found = &helper->sync_found[number];
+	job->done = synced;
+	job->owner = helper;
+	submit(helper, job);
 }
 
 static int reserve_jobs(struct ul_helper *helper, uint32_t count)
@@ -150,6 +329,10 @@ static int reserve_jobs(struct ul_helper *helper, uint32_t count)
 	if (!jobs)
 		return -ENOMEM;
 	helper->sync_jobs = jobs;
+	struct statx *found = os_reallocate(helper->sync_found, count, sizeof(*found));
+	if (!found)
+		return -ENOMEM;
+	helper->sync_found = found;
 	helper->sync_capacity = count;
 	return 0;
 }
@@ -157,6 +340,7 @@ static int reserve_jobs(struct ul_helper *helper, uint32_t count)
 static void begin_pass(struct ul_helper *helper)
 {
 	usagelog *log = helper->log;
+	leave_pages(log);
 	pthread_mutex_lock(&log->sync_mutex);
 	int error = ul_pass_begin(log, &helper->pass);
 	if (!error)
@@ -176,15 +360,7 @@ static void begin_pass(struct ul_helper *helper)
 			helper->sync_left--;
 			continue;
 		}
-		helper->sync_jobs[i] =
-			(struct ul_job){.kind = UL_JOB_SYNC,
-					.fd = range->segment->fd,
-					.address = range->segment->base + (size_t)range->first_page * UL_PAGE_BYTES,
-					.offset = (uint64_t)range->first_page * UL_PAGE_BYTES,
-					.bytes = (uint64_t)range->page_count * UL_PAGE_BYTES,
-					.done = synced,
-					.owner = helper};
-		helper->backend.kind->submit(&helper->backend, &helper->sync_jobs[i]);
+		submit_range(helper, i, UL_JOB_SYNC_RANGE);
 	}
 	if (!helper->sync_left)
 		pass_ends(helper);
@@ -221,6 +397,8 @@ static uint64_t sync_if_due(struct ul_helper *helper, uint64_t now)
 		helper->idle_ns = 0;
 	atomic_store_explicit(&log->oldest_unsynced_ns, helper->oldest_ns, memory_order_relaxed);
 	bool enough = pages_given(log) * UL_PAGE_BYTES >= log->options.flush_size_bytes;
+	if (is_short_of_pages(helper))
+		return UINT64_MAX; /* the jobs under way wake us */
 	if (asked || (dirty && now >= helper->retry_ns && (enough || now >= helper->oldest_ns + interval_ns))) {
 		begin_pass(helper);
 		return UINT64_MAX;
@@ -272,14 +450,16 @@ static void work_once(struct ul_helper *helper)
 	uint64_t now = os_monotonic_ns();
 	ul_lock(log);
 	log->helper_called = false;
-	/* Only where there is room: what has to make a file for it waits for ul_source_prepare(), which holds no lock. */
+	/* Only where there is room: what has to make a file for it waits for the spare, which is made under no lock. */
 	struct ul_segment *current = atomic_load_explicit(&log->current, memory_order_relaxed);
 	if (log->held_count && (log->spare || (current && !current->retired)))
 		ul_drain_held(log);
 	ul_unlock(log);
-	ul_source_prepare(log);
-	extend_ahead(helper);
+	if (!helper->is_sourcing && !atomic_load(&helper->stop) && ul_source_begin(log, &helper->sourcing))
+		sourcing_step(helper, true);
+	uint64_t look = atomic_load(&helper->stop) ? now : extend_ahead(helper, now);
 	uint64_t due = sync_if_due(helper, now);
+	due = look < due ? look : due;
 	if (!helper->passing) {
 		pthread_mutex_lock(&log->sync_mutex);
 		ul_segments_retire(log);
@@ -289,8 +469,8 @@ static void work_once(struct ul_helper *helper)
 	due = retry < due ? retry : due;
 	ul_deliver_warnings(log);
 	uint64_t interval_ns = log->options.flush_interval_ms * NS_PER_MS;
-	bool idle = helper->idle_ns && now >= helper->idle_ns + interval_ns && retry == UINT64_MAX &&
-		    !helper->passing && !helper->extending;
+	bool idle =
+		helper->idle_ns && now >= helper->idle_ns + interval_ns && retry == UINT64_MAX && !helper->jobs_left;
 	if (idle && !atomic_load(&helper->stop))
 		due = park(helper) ? UINT64_MAX : now + interval_ns;
 	if (atomic_load(&helper->stop))
@@ -318,10 +498,11 @@ static void *run(void *arg)
 {
 	struct ul_helper *helper = arg;
 	open_backend(helper);
-	while (!atomic_load(&helper->stop) || helper->passing || helper->extending)
+	while (!atomic_load(&helper->stop) || helper->jobs_left)
 		work_once(helper);
 	helper->backend.kind->close(&helper->backend);
 	free(helper->sync_jobs);
+	free(helper->sync_found);
 	free(helper->pass.ranges);
 	free(helper->pass.snapshots);
 	atomic_store(&helper->ended, 1);
@@ -346,7 +527,6 @@ static int start(usagelog *log)
 	if (!helper)
 		return -ENOMEM;
 	helper->log = log;
-	helper->ahead_pages = AHEAD_PAGES_LEAST;
 	helper->backend.fd = -1;
 	helper->event = os_event();
 	int error = helper->event < 0 ? helper->event : os_thread(&helper->thread, run, helper);
@@ -406,6 +586,10 @@ void ul_helper_forget(usagelog *log)
 	if (!log->helper)
 		return;
 	/* Its thread and ring are the parent's. The descriptors are copies, and closed; the ring's memory is not inherited. */
+	if (log->helper->is_sourcing && log->helper->sourcing.making.segment)
+		ul_segment_forget(log->helper->sourcing.making.segment);
+	if (log->helper->is_sourcing && log->helper->sourcing.directory)
+		os_close(log->helper->sourcing.fd);
 	os_close(log->helper->backend.fd);
 	os_close(log->helper->event);
 	free(log->helper);

@@ -63,7 +63,7 @@ int os_open(int directory, const char *name, int flags)
 		return -error;
 	int fd;
 	do
-		fd = openat(directory, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+		fd = openat(directory, name, flags | OS_OPEN_FLAGS, 0600);
 	while (fd < 0 && errno == EINTR);
 	return fd < 0 ? -errno : fd;
 }

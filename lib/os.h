@@ -50,7 +50,8 @@ void *os_allocate_aligned(size_t alignment, size_t bytes);
 void *os_reallocate(void *memory, size_t count, size_t bytes);
 char *os_duplicate(const char *text);
 
-/* Files are always opened O_CLOEXEC | O_NOFOLLOW; with O_CREAT the mode is 0600. */
+/* Files are always opened with these flags too; with O_CREAT the mode is 0600. */
+#define OS_OPEN_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
 int os_open(int directory, const char *name, int flags);
 /* A directory, where a link may lead to it. */
 int os_open_directory(const char *path);
@@ -88,9 +89,9 @@ int os_make_directories(const char *path);
 int os_is_remote(int fd, const char **name);
 int os_random(void *out, size_t bytes);
 int os_event(void);
-/* Sleep while `*word` is `value`, for so many ns at most (UINT64_MAX: for ever). May return early: look again. */
 /* Sleep for a moment: 50 us. */
 void os_pause(void);
+/* Sleep while `*word` is `value`, for so many ns at most (UINT64_MAX: for ever). May return early: look again. */
 void os_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_ns);
 void os_wake_all(_Atomic uint32_t *word);
 /* io_uring is not called through here, but asks before: 0, or the -errno that a test wants. */

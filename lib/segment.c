@@ -129,21 +129,21 @@ static int make_id(struct ul_id *id)
 	return error;
 }
 
-static int write_headers(struct ul_segment *segment, const struct ul_id *log_id)
+static int seal_headers(struct ul_making *making)
 {
+	const struct ul_segment *segment = making->segment;
 	struct stat found;
 	int error = os_stat(segment->fd, &found);
 	if (error)
 		return error;
 	struct ul_segment_header header = {.version = UL_VERSION,
 					   .segment_id = segment->id,
-					   .log_id = *log_id,
+					   .log_id = *making->log_id,
 					   .inode = (uint64_t)found.st_ino,
 					   .size_bytes = segment->size_bytes};
-	uint8_t pages[2][UL_PAGE_BYTES];
-	ul_header_seal(pages[0], &header);
-	memcpy(pages[1], pages[0], UL_PAGE_BYTES);
-	return os_write(segment->fd, pages, sizeof(pages), 0);
+	ul_header_seal(making->headers[0], &header);
+	memcpy(making->headers[1], making->headers[0], UL_PAGE_BYTES);
+	return 0;
 }
 
 static int write_boot(struct ul_segment *segment)
@@ -155,29 +155,10 @@ static int write_boot(struct ul_segment *segment)
 	return error;
 }
 
-static int fill_new(struct ul_segment *segment, const struct ul_id *log_id)
+int ul_making_begin(struct ul_making *making, int directory, const struct ul_id *log_id, uint64_t size_bytes,
+		    uint32_t name_count)
 {
-	uint32_t pages = ul_segment_extension(segment, segment->first_page + EXTENSION_PAGES_MIN);
-	int error = os_lock(segment->fd);
-	if (!error)
-		error = os_extend(segment->fd, 0, (uint64_t)pages * UL_PAGE_BYTES, true);
-	if (!error)
-		error = write_headers(segment, log_id);
-	if (!error)
-		error = map(segment);
-	if (!error)
-		error = write_boot(segment);
-	if (!error)
-		error = os_sync(segment->fd);
-	if (!error)
-		ul_segment_publish(segment, pages);
-	return error;
-}
-
-static int make(struct ul_segment **made, int directory, const struct ul_id *log_id, uint64_t size_bytes,
-		uint32_t name_count)
-{
-	char digits[UL_ID_TEXT_BYTES], temporary[64];
+	char digits[UL_ID_TEXT_BYTES];
 	struct ul_id id;
 	int error = make_id(&id);
 	if (error)
@@ -188,29 +169,129 @@ static int make(struct ul_segment **made, int directory, const struct ul_id *log
 	segment->id = id;
 	segment->seed = ul_segment_seed(&id);
 	segment->size_bytes = size_bytes;
-	segment->first_page = segment->low_page = ul_first_page(size_bytes);
+	segment->first_page = segment->low_page = segment->passed_page = ul_first_page(size_bytes);
 	segment->first_slot = segment->first_page * UL_PAGE_SLOTS;
 	atomic_store_explicit(&segment->next_page, segment->first_page, memory_order_relaxed);
 	ul_id_format(digits, &id);
-	snprintf(temporary, sizeof(temporary), "%s.tmp", digits);
+	snprintf(making->temporary, sizeof(making->temporary), "%s.tmp", digits);
 	snprintf(segment->name, sizeof(segment->name), "%s.seg", digits);
-	segment->fd = os_open(directory, temporary, O_RDWR | O_CREAT | O_EXCL);
-	error = segment->fd < 0 ? segment->fd : fill_new(segment, log_id);
-	if (!error)
-		error = os_rename(directory, temporary, segment->name);
-	if (error && segment->fd >= 0)
-		os_unlink(directory, temporary);
-	if (!error) {
-		error = os_sync(directory);
-		if (error)
-			os_unlink(directory, segment->name);
-	}
-	if (error) {
-		ul_segment_close(segment, false);
-		return error;
-	}
-	*made = segment;
+	making->segment = segment;
+	making->directory = directory;
+	making->log_id = log_id;
+	making->step = MAKE_CREATE;
+	making->error = 0;
 	return 0;
+}
+
+/* What a new file begins with. */
+static uint32_t first_pages(const struct ul_segment *segment)
+{
+	uint32_t pages = segment->first_page + EXTENSION_PAGES_MIN;
+	return pages < segment->page_count ? pages : segment->page_count;
+}
+
+/* What is done without waiting when a step has ended, and before the next one. */
+static int step_ends(struct ul_making *making, int result)
+{
+	struct ul_segment *segment = making->segment;
+	int error;
+	switch (making->step) {
+	case MAKE_CREATE:
+		segment->fd = result;
+		return os_lock(segment->fd);
+	case MAKE_EXTEND:
+		return seal_headers(making);
+	case MAKE_WRITE:
+		error = map(segment);
+		return error ? error : write_boot(segment);
+	case MAKE_SYNC_DIRECTORY:
+		ul_segment_publish(segment, first_pages(segment));
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+static void set_job(struct ul_making *making, struct ul_job *job)
+{
+	const struct ul_segment *segment = making->segment;
+	*job = (struct ul_job){.fd = segment->fd, .name = making->temporary, .new_name = segment->name};
+	switch (making->step) {
+	case MAKE_CREATE:
+		job->kind = UL_JOB_CREATE;
+		job->fd = making->directory;
+		break;
+	case MAKE_EXTEND:
+		job->kind = UL_JOB_EXTEND;
+		job->bytes = (uint64_t)first_pages(segment) * UL_PAGE_BYTES;
+		break;
+	case MAKE_WRITE:
+		job->kind = UL_JOB_WRITE;
+		job->address = making->headers[0];
+		job->bytes = sizeof(making->headers);
+		break;
+	case MAKE_SYNC:
+		job->kind = UL_JOB_SYNC;
+		break;
+	case MAKE_RENAME:
+		job->kind = UL_JOB_RENAME;
+		job->fd = making->directory;
+		break;
+	case MAKE_SYNC_DIRECTORY:
+		job->kind = UL_JOB_SYNC;
+		job->fd = making->directory;
+		break;
+	default:
+		/* Behind the sync, which would have made them read-only. */
+		job->kind = UL_JOB_POPULATE;
+		job->address = segment->base + (size_t)segment->first_page * UL_PAGE_BYTES;
+		job->bytes = (uint64_t)(first_pages(segment) - segment->first_page) * UL_PAGE_BYTES;
+		break;
+	}
+}
+
+static void undo(struct ul_making *making)
+{
+	struct ul_segment *segment = making->segment;
+	making->segment = NULL; /* first: a forked child closes the descriptor of what it finds here */
+	if (segment->fd >= 0)
+		os_unlink(making->directory, making->step > MAKE_RENAME ? segment->name : making->temporary);
+	ul_segment_close(segment, false);
+}
+
+bool ul_making_next(struct ul_making *making, struct ul_job *job, bool first)
+{
+	if (!first) {
+		/* A filesystem that cannot allocate: write zeros, to a file that nobody else knows yet. */
+		if (making->step == MAKE_EXTEND && job->result == -EOPNOTSUPP)
+			job->result = os_extend(making->segment->fd, 0, job->bytes, true);
+		if (making->step == MAKE_POPULATE)
+			job->result = 0; /* what could not be populated is merely slower the first time */
+		making->error = job->result < 0 ? job->result : step_ends(making, job->result);
+		if (making->error) {
+			undo(making);
+			return false;
+		}
+		making->step++;
+	}
+	if (making->step == MAKE_END)
+		return false;
+	set_job(making, job);
+	return true;
+}
+
+static int make(struct ul_segment **made, int directory, const struct ul_id *log_id, uint64_t size_bytes,
+		uint32_t name_count)
+{
+	struct ul_making making;
+	struct ul_job job;
+	int error = ul_making_begin(&making, directory, log_id, size_bytes, name_count);
+	if (error)
+		return error;
+	for (bool first = true; ul_making_next(&making, &job, first); first = false)
+		job.result = ul_job_run(&job);
+	*made = making.segment;
+	return making.error;
 }
 
 /* ---- adopting --------------------------------------------------------------------------------------------- */
@@ -324,17 +405,20 @@ static int take_over(struct ul_segment *segment, const struct ul_reader *reader)
 	segment->low_page = reader->first_slot / UL_PAGE_SLOTS;
 	take_over_blocks(segment, reader);
 	/* An empty slot at the very end of the file may be a hole in it: only what is allocated may be written. */
-	error = os_extend(segment->fd, 0,
-			  (uint64_t)(file_pages > segment->first_page ? file_pages : segment->first_page + 1) *
-				  UL_PAGE_BYTES,
-			  true);
+	uint32_t ready = file_pages > segment->first_page ? file_pages : segment->first_page + 1;
+	error = os_extend(segment->fd, 0, (uint64_t)ready * UL_PAGE_BYTES, true);
 	if (!error)
 		error = map(segment);
 	if (!error)
 		error = write_boot(segment);
 	if (error)
 		return error;
-	ul_segment_publish(segment, file_pages > segment->first_page ? file_pages : segment->first_page + 1);
+	uint32_t count = ready - segment->first_page;
+	/* What cannot be populated is merely slower the first time. */
+	os_populate(segment->base + (size_t)segment->first_page * UL_PAGE_BYTES,
+		    (size_t)(count < EXTENSION_PAGES_MIN ? count : EXTENSION_PAGES_MIN) * UL_PAGE_BYTES);
+	ul_segment_publish(segment, ready);
+	segment->passed_page = segment->first_page;
 	atomic_store_explicit(&segment->next_page, segment->first_page, memory_order_relaxed);
 	return 0;
 }

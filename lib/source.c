@@ -193,27 +193,46 @@ static void account_primary(usagelog *log, int error)
 		current->retired = true; /* the next page comes from the spare */
 }
 
-void ul_source_prepare(usagelog *log)
+static void source_ends(usagelog *log, const struct ul_sourcing *sourcing, struct ul_segment *segment, int error)
 {
+	if (segment)
+		segment->directory = sourcing->directory;
 	ul_lock(log);
-	uint32_t directory = directory_to_try(log);
-	bool back = directory == 0 && log->source.directory != 0;
-	ul_unlock(log);
-	if (directory == UINT32_MAX)
-		return;
-	struct ul_segment *segment = NULL;
-	int error = attempt(log, directory, &segment);
-	ul_lock(log);
-	if (back)
+	if (sourcing->back)
 		account_primary(log, error);
 	else
-		account(log, directory, error);
-	if (!error && log->spare) { /* cannot be: only this thread makes spares */
-		ul_segment_close(segment, true);
-	} else if (!error) {
-		log->spare = segment;
+		account(log, sourcing->directory, error);
+	if (!error) {
+		log->spare = segment; /* only this thread makes spares: there was none */
 		if (log->held_count)
 			ul_drain_held(log);
 	}
 	ul_unlock(log);
+}
+
+bool ul_source_begin(usagelog *log, struct ul_sourcing *sourcing)
+{
+	ul_lock(log);
+	sourcing->directory = directory_to_try(log);
+	sourcing->back = sourcing->directory == 0 && log->source.directory != 0;
+	ul_unlock(log);
+	if (sourcing->directory == UINT32_MAX)
+		return false;
+	sourcing->fd = sourcing->directory ? os_open_directory(path_of(log, sourcing->directory)) : log->directory.fd;
+	int error = sourcing->fd < 0 ? sourcing->fd
+				     : ul_making_begin(&sourcing->making, sourcing->fd, &log->directory.conf.log_id,
+						       log->options.segment_size_bytes, log->names.index_mask + 1);
+	if (!error)
+		return true;
+	if (sourcing->directory)
+		os_close(sourcing->fd);
+	source_ends(log, sourcing, NULL, error);
+	return false;
+}
+
+void ul_source_end(usagelog *log, struct ul_sourcing *sourcing)
+{
+	if (sourcing->directory)
+		os_close(sourcing->fd);
+	source_ends(log, sourcing, sourcing->making.segment, sourcing->making.error);
 }

@@ -2,9 +2,9 @@
  * What is to be synced, and what may be called durable afterwards.
  *
  * A pass makes durable all that was committed before it began. It looks twice. First at every page that is not wholly covered: how many slots are committed
- * now? Then again, to find the pages to sync: all that hold anything uncovered by then. The second look finds
- * the definitions too that the calls of the first one name, wherever they lie: they were committed before
- * them. Only what the first look counted is called durable.
+ * now? Then again, to find the pages to sync: those, and all that hold definitions uncovered by then. So the second look finds
+ * the definitions that the calls of the first one name, wherever they lie: they were committed before
+ * them. Only what the first look counted is called durable. Pages begun since are left alone: to sync them would cost who fills them a page fault.
  */
 #include "handle.h"
 
@@ -87,8 +87,13 @@ static int look_at_segment(struct ul_pass *pass, struct ul_segment *segment)
 			continue;
 		struct ul_snapshot snapshot = {.segment = segment, .page = page};
 		count_page(segment, page, &snapshot.committed, &snapshot.leading);
-		if (snapshot.committed <= segment->covered[page])
+		if (snapshot.committed <= segment->covered[page]) {
+			/* An earlier writer's: nothing will be added. */
+			if (page < segment->first_page)
+				__atomic_store_n(&segment->left[page], UL_PAGE_SLOTS - snapshot.committed,
+						 __ATOMIC_RELAXED);
 			continue;
+		}
 		void *items = pass->snapshots;
 		int error = grow(&items, pass->snapshot_count, &pass->snapshot_capacity, sizeof(snapshot));
 		pass->snapshots = items;
@@ -118,15 +123,36 @@ static int add_page(struct ul_pass *pass, struct ul_segment *segment, uint32_t p
 	return 0;
 }
 
-static int find_ranges(struct ul_pass *pass, struct ul_segment *segment)
+/* Does a page hold, beyond what is covered, slots that calls elsewhere may name? */
+static bool has_definitions(const struct ul_segment *segment, uint32_t page)
+{
+	const struct ul_slot *slots = ul_segment_slot(segment, page * UL_PAGE_SLOTS);
+	for (uint32_t i = 0; i < UL_PAGE_SLOTS; i++) {
+		uint32_t kind =
+			__atomic_load_n(&slots[i].checksum, __ATOMIC_ACQUIRE) ? ul_slot_kind(&slots[i]) : UL_KIND_CALL;
+		if (kind == UL_KIND_DEFINITION || kind == UL_KIND_CONTINUATION)
+			return true;
+	}
+	return false;
+}
+
+/* `*seen` goes through the snapshots, which are in the same order. */
+static int find_ranges(struct ul_pass *pass, struct ul_segment *segment, uint32_t *seen)
 {
 	uint32_t end = end_page(segment), first_range = pass->range_count;
 	for (uint32_t page = segment->low_page; page < end; page++) {
 		uint8_t committed, leading;
 		if (is_wholly_covered(segment, page))
 			continue;
-		count_page(segment, page, &committed, &leading);
-		int error = committed > segment->covered[page] ? add_page(pass, segment, page, first_range) : 0;
+		const struct ul_snapshot *snapshot = *seen < pass->snapshot_count ? &pass->snapshots[*seen] : NULL;
+		bool wanted = snapshot && snapshot->segment == segment && snapshot->page == page;
+		if (wanted) {
+			(*seen)++;
+		} else {
+			count_page(segment, page, &committed, &leading);
+			wanted = committed > segment->covered[page] && has_definitions(segment, page);
+		}
+		int error = wanted ? add_page(pass, segment, page, first_range) : 0;
 		if (error)
 			return error;
 	}
@@ -147,8 +173,9 @@ int ul_pass_begin(usagelog *log, struct ul_pass *pass)
 	int error = 0;
 	for (struct ul_segment *segment = first; segment && !error; segment = segment->next)
 		error = look_at_segment(pass, segment);
+	uint32_t seen = 0;
 	for (struct ul_segment *segment = first_segment(log); segment && !error; segment = segment->next)
-		error = find_ranges(pass, segment);
+		error = find_ranges(pass, segment, &seen);
 	if (error)
 		return error;
 	for (uint32_t i = 0; i < pass->range_count; i++) {
@@ -240,14 +267,6 @@ static void settle_snapshots(struct ul_pass *pass)
 	}
 }
 
-/* A segment without a name is lost with its last descriptor, however well it was synced. */
-static int check_link(const struct ul_segment *segment)
-{
-	struct stat found;
-	int error = os_stat(segment->fd, &found);
-	return error ? error : found.st_nlink ? 0 : -ENOENT;
-}
-
 /*
  * The kernel tells of a failed write once, to whichever sync of the file comes next: so a range that failed fails all ranges of its segment. Such a
  * segment gives out no more pages, and until its pages are rescued it is not synced again, which might succeed without writing them.
@@ -256,8 +275,6 @@ static void spread_failures(usagelog *log, struct ul_pass *pass)
 {
 	for (uint32_t i = 0; i < pass->range_count; i++) {
 		struct ul_range *range = &pass->ranges[i];
-		if (!range->result)
-			range->result = check_link(range->segment);
 		if (range->result < 0)
 			range->segment->sync_error = range->result;
 	}
@@ -320,6 +337,26 @@ int ul_pass_end(usagelog *log, struct ul_pass *pass)
 	return error;
 }
 
+void ul_range_job(const struct ul_range *range, enum ul_job_kind kind, struct ul_job *job)
+{
+	*job = (struct ul_job){.kind = kind,
+			       .fd = range->segment->fd,
+			       .address = range->segment->base + (size_t)range->first_page * UL_PAGE_BYTES,
+			       .offset = (uint64_t)range->first_page * UL_PAGE_BYTES,
+			       .bytes = (uint64_t)range->page_count * UL_PAGE_BYTES};
+}
+
+static int sync_range(const struct ul_range *range)
+{
+	struct ul_job job;
+	ul_range_job(range, UL_JOB_SYNC_RANGE, &job);
+	int error = ul_job_run(&job);
+	if (error)
+		return error;
+	ul_range_job(range, UL_JOB_CHECK_LINK, &job);
+	return ul_job_run(&job);
+}
+
 int ul_sync_inline(usagelog *log)
 {
 	struct ul_pass pass = {0};
@@ -329,9 +366,7 @@ int ul_sync_inline(usagelog *log)
 			struct ul_range *range = &pass.ranges[i];
 			range->result = range->segment->sync_error;
 			if (!range->result)
-				range->result = os_sync_range(
-					ul_segment_slot(range->segment, range->first_page * UL_PAGE_SLOTS),
-					(size_t)range->page_count * UL_PAGE_BYTES);
+				range->result = sync_range(range);
 		}
 		error = ul_pass_end(log, &pass);
 	}
@@ -353,7 +388,7 @@ void ul_segments_retire(usagelog *log)
 			    !atomic_load_explicit(&lane->owner, memory_order_relaxed))
 				ul_lane_set(log, lane, NULL, 0);
 		bool in_use = segment == atomic_load_explicit(&log->current, memory_order_relaxed) ||
-			      segment->lane_count || segment->extending;
+			      segment->lane_count || segment->job_count;
 		uint32_t end = end_page(segment), page = segment->low_page;
 		while (page < end && !in_use) {
 			uint8_t committed, leading;
