@@ -5,8 +5,11 @@
 #include "handle.h"
 
 #include <errno.h>
+#include <sched.h>
 
 #include "os.h"
+
+enum { GATHER_NS = 100000 };
 
 static bool reached(uint32_t done, uint32_t ticket)
 {
@@ -20,10 +23,23 @@ void ul_flush_done(usagelog *log, uint32_t ticket, int error)
 		/* Release: the error is there for whoever sees the count. */
 		atomic_fetch_add_explicit(&log->flush_failed, 1, memory_order_release);
 	}
+	uint32_t done = atomic_load_explicit(&log->flush_done, memory_order_relaxed);
 	/* Release: pairs with the acquire of those who wait. */
-	if (!reached(atomic_load_explicit(&log->flush_done, memory_order_relaxed), ticket))
-		atomic_store_explicit(&log->flush_done, ticket, memory_order_release);
+	while (!reached(done, ticket) &&
+	       !atomic_compare_exchange_weak_explicit(&log->flush_done, &done, ticket, memory_order_release,
+						      memory_order_relaxed))
+		;
 	os_wake_all(&log->flush_done);
+}
+
+/* Of the passes that ended since `failed_before` was counted. */
+static int result_since(usagelog *log, uint64_t serial, uint32_t failed_before)
+{
+	if (atomic_load_explicit(&log->serial, memory_order_relaxed) != serial)
+		return USAGELOG_ERROR_CLOSED;
+	if (atomic_load_explicit(&log->flush_failed, memory_order_acquire) != failed_before)
+		return atomic_load_explicit(&log->flush_error, memory_order_relaxed);
+	return 0;
 }
 
 static int wait_for(usagelog *log, uint64_t serial, uint32_t ticket, uint32_t failed_before, int timeout_ms)
@@ -38,30 +54,57 @@ static int wait_for(usagelog *log, uint64_t serial, uint32_t ticket, uint32_t fa
 			return USAGELOG_ERROR_TIMEOUT;
 		os_wait(&log->flush_done, done, deadline == UINT64_MAX ? deadline : deadline - now);
 	}
-	if (atomic_load_explicit(&log->serial, memory_order_relaxed) != serial)
-		return USAGELOG_ERROR_CLOSED;
-	if (atomic_load_explicit(&log->flush_failed, memory_order_acquire) != failed_before)
-		return atomic_load_explicit(&log->flush_error, memory_order_relaxed);
-	return 0;
+	return result_since(log, serial, failed_before);
 }
 
+/*
+ * Whom the last sync woke are on their way to here with their next calls: to begin without them would have every other sync be for a
+ * few only. So wait for as many as there were then, for a fraction of what a sync takes.
+ */
+static void gather(usagelog *log, uint32_t done)
+{
+	uint64_t deadline = 0;
+	while (atomic_load_explicit(&log->flush_wanted, memory_order_relaxed) - done < log->flush_group) {
+		uint64_t now = os_precise_ns();
+		deadline = deadline ? deadline : now + GATHER_NS;
+		if (now >= deadline)
+			break;
+		sched_yield();
+	}
+}
+
+/*
+ * One leads at a time, and syncs for all that took a ticket before; the others wait for the end of that. Whoever is not covered then
+ * leads next, or waits again. Who waits has read `flush_done` before it saw somebody lead; and who leads stops leading before it
+ * changes `flush_done`: so none sleeps on a value that will not change.
+ */
 int ul_flush_shared(usagelog *log)
 {
+	uint64_t serial = atomic_load_explicit(&log->serial, memory_order_relaxed);
 	/* First the count, then the ticket: a pass that covers the ticket, and fails, is seen. */
 	uint32_t failed_before = atomic_load_explicit(&log->flush_failed, memory_order_acquire);
 	/* Release: what this thread committed is seen by the pass that reads the ticket. */
 	uint32_t ticket = atomic_fetch_add_explicit(&log->flush_wanted, 1, memory_order_acq_rel) + 1;
+	for (;;) {
+		uint32_t done = atomic_load_explicit(&log->flush_done, memory_order_acquire);
+		if (reached(done, ticket))
+			return result_since(log, serial, failed_before);
+		bool nobody = false;
+		if (atomic_compare_exchange_strong(&log->flush_led, &nobody, true))
+			break;
+		os_wait(&log->flush_done, done, UINT64_MAX);
+	}
 	ul_enter();
 	pthread_mutex_lock(&log->sync_mutex);
-	/* Whoever had the lock before may have begun after the ticket was taken: then it is done. */
-	int error = 0;
-	if (!reached(atomic_load_explicit(&log->flush_done, memory_order_acquire), ticket))
-		error = ul_sync_inline(log);
-	else if (atomic_load_explicit(&log->flush_failed, memory_order_acquire) != failed_before)
-		error = atomic_load_explicit(&log->flush_error, memory_order_relaxed);
+	uint32_t done = atomic_load_explicit(&log->flush_done, memory_order_relaxed);
+	gather(log, done);
+	int error = ul_sync_inline(log, &ticket);
+	log->flush_group = atomic_load_explicit(&log->flush_wanted, memory_order_relaxed) - done;
 	if (!log->helper)
 		ul_segments_retire(log);
 	pthread_mutex_unlock(&log->sync_mutex);
+	atomic_store(&log->flush_led, false);
+	ul_flush_done(log, ticket, error);
 	ul_leave();
 	return error;
 }

@@ -285,9 +285,12 @@ struct usagelog {
 	struct usagelog_stats stats; /* the counters; the rest is filled in when asked */
 	struct ul_message messages[UL_MESSAGES_MAX];
 	int message_errors[UL_MESSAGES_MAX];
-	uint32_t message_count;
+	_Atomic uint32_t message_count;
 	bool delivering;
 
+	_Atomic bool flush_led; /* one of those who wait syncs for all */
+	uint32_t
+		flush_group; /* how many waited when the last such sync ended, and were served by it. Under sync_mutex. */
 	_Atomic uint32_t flush_failed; /* counts the failed passes */
 	_Atomic int flush_error;
 	_Atomic uint64_t durable_calls;
@@ -385,8 +388,8 @@ int ul_pass_end(usagelog *log, struct ul_pass *pass);
 void ul_range_job(const struct ul_range *range, enum ul_job_kind kind, struct ul_job *job);
 /* Bring the counters in the current segment's file up. The store may wait for the disk: not under the mutex. */
 void ul_write_counters(usagelog *log);
-/* All in one, on the caller's thread. */
-int ul_sync_inline(usagelog *log);
+/* All in one, on the caller's thread; it covers what was committed before `*ticket` was given out. */
+int ul_sync_inline(usagelog *log, uint32_t *ticket);
 
 /* rescue.c is in rescue.h. helper.c: */
 void ul_helper_need(usagelog *log); /* start it if it is wanted and not there. Under the mutex. */

@@ -106,6 +106,9 @@ static struct ul_lane *find_free(usagelog *log)
 
 struct ul_lane *ul_lane_get(usagelog *log)
 {
+	/* Where each call waits for its sync anyway, all threads share one page, so that a sync is of one page. */
+	if (log->options.flags & USAGELOG_SYNCHRONOUS)
+		return log->lane_block_count || !add_block(log) ? log->lane_blocks[0] : NULL;
 	/* In a child that fork() did not tell of, the lane was wiped, and is nobody's. */
 	uint64_t serial = atomic_load_explicit(&log->serial, memory_order_relaxed);
 	if (ul_thread.serial == serial &&

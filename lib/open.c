@@ -78,6 +78,8 @@ void ul_warn(usagelog *log, int error, const char *format, ...)
 
 void ul_deliver_warnings(usagelog *log)
 {
+	if (!atomic_load_explicit(&log->message_count, memory_order_relaxed))
+		return;
 	ul_lock(log);
 	while (log->options.warning && log->message_count && !log->delivering) {
 		usagelog_warning_fn warning = log->options.warning;
@@ -290,6 +292,7 @@ void ul_handle_after_fork(usagelog *log)
 	atomic_store_explicit(&log->oldest_unsynced_ns, 0, memory_order_relaxed);
 	atomic_store_explicit(&log->flush_done, atomic_load_explicit(&log->flush_wanted, memory_order_relaxed),
 			      memory_order_relaxed);
+	atomic_store_explicit(&log->flush_led, false, memory_order_relaxed);
 	atomic_store_explicit(log->alive, 1, memory_order_relaxed);
 }
 

@@ -413,6 +413,11 @@ uint64_t os_monotonic_ns(void)
 	return (uint64_t)clock_ns(CLOCK_MONOTONIC_COARSE);
 }
 
+uint64_t os_precise_ns(void)
+{
+	return (uint64_t)clock_ns(CLOCK_MONOTONIC);
+}
+
 int os_boot_id(uint8_t id[16])
 {
 	char text[36];

@@ -103,6 +103,7 @@ uint32_t os_thread_id(void);
 
 int64_t os_time_ns(void);       /* wall clock, coarse (some ms) */
 uint64_t os_monotonic_ns(void); /* monotonic, coarse */
+uint64_t os_precise_ns(void);   /* monotonic, to the ns */
 int os_boot_id(uint8_t id[16]);
 
 #endif

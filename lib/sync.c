@@ -357,7 +357,7 @@ static int sync_range(const struct ul_range *range)
 	return ul_job_run(&job);
 }
 
-int ul_sync_inline(usagelog *log)
+int ul_sync_inline(usagelog *log, uint32_t *ticket)
 {
 	struct ul_pass pass = {0};
 	int error = ul_pass_begin(log, &pass);
@@ -370,7 +370,7 @@ int ul_sync_inline(usagelog *log)
 		}
 		error = ul_pass_end(log, &pass);
 	}
-	ul_flush_done(log, pass.ticket, error);
+	*ticket = pass.ticket;
 	free(pass.ranges);
 	free(pass.snapshots);
 	return error;
