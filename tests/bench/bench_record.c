@@ -2,7 +2,7 @@
  * What one record() costs, beside the floor of what any such log must do: claim a slot, read the clock, build the entry,
  * checksum it with XXH3, store it. The floor is a loop written by hand, in this process, on the same kind of memory: a file
  * on the same filesystem, allocated and populated ahead, streamed through once. Runs alternate, and the median
- * of the runs of each is shown, so that noise of the machine meets all alike.
+ * of the runs of each is shown with their spread, so that noise of the machine meets all alike.
  *
  *     bench_record [--json] [--directory DIR] [--runs N] [--records N]
  */
@@ -14,33 +14,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/statfs.h>
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "handle.h"
 #include "os.h"
 #include "seal.h"
 
-enum { RUNS_MAX = 101, WORKERS_MAX = 2 };
+enum { RUNS_MAX = 101, WORKERS_MAX = 2, COPIES = 64 };
 
 static const char *directory = ".";
 static uint32_t record_count = 500000;
 static uint32_t run_count = 11;
-
-static void die(const char *what, int error)
-{
-	fprintf(stderr, "bench_record: %s: %s\n", what, usagelog_strerror(error));
-	exit(1);
-}
-
-static double seconds(void)
-{
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 static int64_t coarse_ns(void)
 {
@@ -62,7 +48,7 @@ static uint8_t *floor_file(size_t bytes, int *fd)
 	if (!error)
 		error = os_populate(base, bytes);
 	if (error)
-		die("the floor's file", error);
+		bench_die("the floor's file", error);
 	return base;
 }
 
@@ -78,7 +64,7 @@ static double run_floor(bool with_clock)
 			  latency = 80000;
 	volatile int64_t caller_ns = coarse_ns();
 	uint64_t seed = names;
-	double start = seconds();
+	double start = bench_seconds();
 	for (uint32_t i = 0; i < record_count; i++) {
 		uint32_t slot = atomic_fetch_add_explicit(&next, 1, memory_order_relaxed);
 		uint64_t body[7] = {
@@ -89,7 +75,7 @@ static double run_floor(bool with_clock)
 			__atomic_store_n(&place[1 + word], body[word], __ATOMIC_RELAXED);
 		__atomic_store_n(&place[0], checksum, __ATOMIC_RELEASE);
 	}
-	double spent = seconds() - start;
+	double spent = bench_seconds() - start;
 	munmap(words, bytes);
 	close(fd);
 	return spent * 1e9 / record_count;
@@ -97,7 +83,7 @@ static double run_floor(bool with_clock)
 
 /* ---- the library -------------------------------------------------------------------------------------------- */
 
-enum how { INTERNED, CALLERS_TIME, STRINGS };
+enum how { INTERNED, CALLERS_TIME, STRINGS, FRESH_STRINGS };
 
 struct worker {
 	usagelog *log;
@@ -110,6 +96,43 @@ static const struct usagelog_names names_of_call = {.provider = "openai",
 						    .model = "gpt-4o-mini-2024-07-18",
 						    .attributes = {.operation = "chat", .session_id = "e3bfdef4aca3"}};
 
+/* The same texts in buffers of their own, which a program has that reads each call's names from somewhere. Each call takes
+ * the next set, so that no string is where it was a call ago; they are made before the clock starts. */
+struct copy {
+	char provider[16], model[32], operation[16], session_id[16];
+};
+
+static void copy_names(struct copy texts[COPIES], struct usagelog_names names[COPIES])
+{
+	for (size_t i = 0; i < COPIES; i++) {
+		struct copy *copy = &texts[i];
+		snprintf(copy->provider, sizeof(copy->provider), "%s", names_of_call.provider);
+		snprintf(copy->model, sizeof(copy->model), "%s", names_of_call.model);
+		snprintf(copy->operation, sizeof(copy->operation), "%s", names_of_call.attributes.operation);
+		snprintf(copy->session_id, sizeof(copy->session_id), "%s", names_of_call.attributes.session_id);
+		names[i] = (struct usagelog_names){
+			.provider = copy->provider,
+			.model = copy->model,
+			.attributes = {.operation = copy->operation, .session_id = copy->session_id}};
+	}
+}
+
+static int record_loop(const struct worker *worker, usagelog_model model, usagelog_context context,
+		       const struct usagelog_call *call, const struct usagelog_names names[COPIES])
+{
+	int error = 0;
+	if (worker->how == FRESH_STRINGS)
+		for (uint32_t i = 0; i < record_count; i++)
+			error |= usagelog_record_names(worker->log, &names[i % COPIES], call);
+	else if (worker->how == STRINGS)
+		for (uint32_t i = 0; i < record_count; i++)
+			error |= usagelog_record_names(worker->log, &names_of_call, call);
+	else
+		for (uint32_t i = 0; i < record_count; i++)
+			error |= usagelog_record(worker->log, model, context, call);
+	return error;
+}
+
 static void *record_all(void *arg)
 {
 	struct worker *worker = arg;
@@ -121,6 +144,9 @@ static void *record_all(void *arg)
 				     .cost_pico_usd = 200000000,
 				     .flags = USAGELOG_COST,
 				     .latency_us = 80000};
+	struct copy texts[COPIES];
+	struct usagelog_names names[COPIES];
+	copy_names(texts, names);
 	int error = usagelog_model_get(log, names_of_call.provider, names_of_call.model, &model);
 	if (!error)
 		error = usagelog_context_get(log, &names_of_call.attributes, &context);
@@ -128,17 +154,15 @@ static void *record_all(void *arg)
 	if (!error)
 		error = usagelog_record(log, model, context, &call);
 	if (error)
-		die("the first call", error);
+		bench_die("the first call", error);
 	if (worker->how == CALLERS_TIME)
 		call.time_ns = coarse_ns();
 	pthread_barrier_wait(worker->barrier);
-	double start = seconds();
-	for (uint32_t i = 0; i < record_count; i++)
-		error |= worker->how == STRINGS ? usagelog_record_names(log, &names_of_call, &call)
-						: usagelog_record(log, model, context, &call);
-	worker->spent = seconds() - start;
+	double start = bench_seconds();
+	error = record_loop(worker, model, context, &call, names);
+	worker->spent = bench_seconds() - start;
 	if (error)
-		die("record", error);
+		bench_die("record", error);
 	return NULL;
 }
 
@@ -153,30 +177,22 @@ static usagelog *open_populated(const char *path, uint32_t worker_count)
 	options.segment_size_bytes *= 2; /* the helper makes the next one ready at half */
 	int error = usagelog_open(&log, path, &options);
 	if (error)
-		die(path, error);
+		bench_die(path, error);
 	struct ul_segment *segment = atomic_load(&log->current);
 	uint32_t pages = segment->page_count / 2;
 	error = os_extend(segment->fd, 0, (uint64_t)pages * UL_PAGE_BYTES, true);
 	if (!error)
 		error = os_populate(segment->base, (size_t)pages * UL_PAGE_BYTES);
 	if (error)
-		die("populate", error);
+		bench_die("populate", error);
 	ul_segment_publish(segment, pages);
 	return log;
-}
-
-static void remove_log(const char *path)
-{
-	char command[512];
-	snprintf(command, sizeof(command), "rm -rf '%s'", path);
-	if (system(command))
-		die("rm", -EIO);
 }
 
 /* ns a record of each thread; with several, of all together. */
 static double run_library(enum how how, uint32_t worker_count)
 {
-	static const char path[] = "bench_record.log";
+	const char *path = bench_directory_make();
 	struct worker workers[WORKERS_MAX];
 	pthread_t threads[WORKERS_MAX];
 	pthread_barrier_t barrier;
@@ -186,22 +202,32 @@ static double run_library(enum how how, uint32_t worker_count)
 	for (uint32_t i = 0; i < worker_count; i++) {
 		workers[i] = (struct worker){.log = log, .how = how, .barrier = &barrier};
 		if (pthread_create(&threads[i], NULL, record_all, &workers[i]))
-			die("thread", -EAGAIN);
+			bench_die("thread", -EAGAIN);
 	}
 	for (uint32_t i = 0; i < worker_count; i++) {
 		pthread_join(threads[i], NULL);
 		longest = workers[i].spent > longest ? workers[i].spent : longest;
 	}
 	usagelog_close(log, 0);
-	remove_log(path);
+	bench_directory_remove(path);
 	return longest * 1e9 / record_count / worker_count;
 }
 
 /* ---- results ------------------------------------------------------------------------------------------------ */
 
-enum { FLOOR_CALLER, FLOOR_COARSE, RECORD_CALLER, RECORD_INTERNED, RECORD_STRINGS, RECORD_2_THREADS, FIGURES };
-static const char *const figure_names[FIGURES] = {"floor_caller_ns",    "floor_coarse_ns",   "record_caller_ns",
-						  "record_interned_ns", "record_strings_ns", "record_2_threads_ns"};
+enum {
+	FLOOR_CALLER,
+	FLOOR_COARSE,
+	RECORD_CALLER,
+	RECORD_INTERNED,
+	RECORD_STRINGS,
+	RECORD_FRESH,
+	RECORD_2_THREADS,
+	FIGURES
+};
+static const char *const figure_names[FIGURES] = {"floor_caller",    "floor_coarse",   "record_caller",
+						  "record_interned", "record_strings", "record_strings_fresh",
+						  "record_2_threads"};
 
 static double measure(int figure)
 {
@@ -216,60 +242,38 @@ static double measure(int figure)
 		return run_library(INTERNED, 1);
 	case RECORD_STRINGS:
 		return run_library(STRINGS, 1);
+	case RECORD_FRESH:
+		return run_library(FRESH_STRINGS, 1);
 	default:
 		return run_library(INTERNED, 2);
 	}
 }
 
-static int compare(const void *left, const void *right)
+static void print_json(const struct bench_summary figures[FIGURES])
 {
-	double a = *(const double *)left, b = *(const double *)right;
-	return a < b ? -1 : a > b;
+	bench_json_open(NULL, '{');
+	bench_machine_json("CLOCK_MONOTONIC");
+	bench_json_count("runs", run_count);
+	bench_json_count("records", record_count);
+	for (int figure = 0; figure < FIGURES; figure++)
+		bench_json_summary(figure_names[figure], "_ns", &figures[figure]);
+	bench_json_number("threads_2_speedup", figures[RECORD_INTERNED].median / figures[RECORD_2_THREADS].median);
+	bench_json_close();
 }
 
-static void print_results(double results[FIGURES][RUNS_MAX], bool json)
+static void print_table(const struct bench_summary figures[FIGURES])
 {
-	double median[FIGURES];
-	struct utsname machine;
-	struct statfs filesystem = {0};
-	uname(&machine);
-	statfs(".", &filesystem);
+	bench_machine_print("CLOCK_MONOTONIC");
+	printf("%-22s %8s %8s %8s %17s %12s   (ns a record; %u runs of %u records)\n", "", "median", "least", "most",
+	       "half of the runs", "x the floor", run_count, record_count);
 	for (int figure = 0; figure < FIGURES; figure++) {
-		qsort(results[figure], run_count, sizeof(double), compare);
-		median[figure] = results[figure][run_count / 2];
-	}
-	double speedup = median[RECORD_INTERNED] / median[RECORD_2_THREADS];
-	if (json)
-		printf("{\"kernel\": \"%s\", \"machine\": \"%s\", \"cores\": %ld, \"filesystem\": \"0x%lx\", \"runs\": "
-		       "%u, \"records\": %u",
-		       machine.release, machine.machine, sysconf(_SC_NPROCESSORS_ONLN),
-		       (unsigned long)filesystem.f_type, run_count, record_count);
-	else
-		printf("%-22s %8s %8s %8s %12s   (ns a record; %u runs of %u records)\n", "", "median", "least", "most",
-		       "x the floor", run_count, record_count);
-	for (int figure = 0; figure < FIGURES; figure++) {
-		const double *runs = results[figure];
+		const struct bench_summary *runs = &figures[figure];
 		int floor = figure == FLOOR_CALLER || figure == RECORD_CALLER ? FLOOR_CALLER : FLOOR_COARSE;
-		if (json)
-			printf(", \"%s\": %.2f, \"%.*s_least_ns\": %.2f, \"%.*s_most_ns\": %.2f", figure_names[figure],
-			       median[figure], (int)strlen(figure_names[figure]) - 3, figure_names[figure], runs[0],
-			       (int)strlen(figure_names[figure]) - 3, figure_names[figure], runs[run_count - 1]);
-		else
-			printf("%-22s %8.2f %8.2f %8.2f %12.2f\n", figure_names[figure], median[figure], runs[0],
-			       runs[run_count - 1], median[figure] / median[floor]);
+		printf("%-22s %8.2f %8.2f %8.2f %8.2f-%8.2f %12.2f\n", figure_names[figure], runs->median, runs->least,
+		       runs->most, runs->quartile_low, runs->quartile_high, runs->median / figures[floor].median);
 	}
-	printf(json ? ", \"threads_2_speedup\": %.2f}\n" : "2 threads: %.2f x the records of one\n", speedup);
-}
-
-static uint32_t number(const char *text, uint32_t most)
-{
-	char *end;
-	unsigned long value = strtoul(text, &end, 10);
-	if (*end || !value || value > most) {
-		fprintf(stderr, "bench_record: %s: a number from 1 to %u is needed\n", text, most);
-		exit(2);
-	}
-	return (uint32_t)value;
+	printf("2 threads: %.2f x the records of one\n",
+	       figures[RECORD_INTERNED].median / figures[RECORD_2_THREADS].median);
 }
 
 int main(int argc, char **argv)
@@ -280,24 +284,34 @@ int main(int argc, char **argv)
 						{"records", required_argument, NULL, 'n'},
 						{NULL, 0, NULL, 0}};
 	static double results[FIGURES][RUNS_MAX];
+	struct bench_summary figures[FIGURES];
 	bool json = false;
+	bench_begin("bench_record");
 	for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (option == 'j')
 			json = true;
 		else if (option == 'd')
 			directory = optarg;
 		else if (option == 'r')
-			run_count = number(optarg, RUNS_MAX);
+			run_count = (uint32_t)bench_number("runs", optarg, 1, RUNS_MAX);
 		else if (option == 'n')
-			record_count = number(optarg, 5000000);
+			record_count = (uint32_t)bench_number("records", optarg, 1, 5000000);
 		else
 			return 2;
 	}
 	if (chdir(directory))
-		die(directory, -errno);
-	for (uint32_t run = 0; run < run_count; run++)
+		bench_die(directory, -errno);
+	for (uint32_t run = 0; run < run_count; run++) {
+		bench_progress("run %u of %u", run + 1, run_count);
 		for (int figure = 0; figure < FIGURES; figure++)
 			results[figure][run] = measure(figure);
-	print_results(results, json);
+	}
+	bench_progress_end();
+	for (int figure = 0; figure < FIGURES; figure++)
+		figures[figure] = bench_summarize(results[figure], run_count);
+	if (json)
+		print_json(figures);
+	else
+		print_table(figures);
 	return 0;
 }
