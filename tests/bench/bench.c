@@ -225,7 +225,7 @@ static int compare(const void *left, const void *right)
 struct bench_summary bench_summarize(double *samples, size_t count)
 {
 	qsort(samples, count, sizeof(*samples), compare);
-	return (struct bench_summary){.median = samples[count / 2],
+	return (struct bench_summary){.median = (samples[(count - 1) / 2] + samples[count / 2]) / 2,
 				      .least = samples[0],
 				      .most = samples[count - 1],
 				      .quartile_low = samples[count / 4],
