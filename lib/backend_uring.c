@@ -16,7 +16,7 @@
 #include "os.h"
 #include "usagelog.h"
 
-enum { ENTRIES = 64, WORKERS = 8 };
+enum { ENTRIES = 64, WORKERS = 8, WAIT_NS_MAX = 20000000 };
 
 struct state {
 	struct io_uring ring;
@@ -62,9 +62,9 @@ static void prepare(struct io_uring_sqe *sqe, const struct ul_job *job)
 	switch (job->kind) {
 	case UL_JOB_SYNC_RANGE:
 		io_uring_prep_fsync(sqe, job->fd, IORING_FSYNC_DATASYNC);
-		/* A range, which the helper function cannot say: bytes `off` up to `off + len`. */
+		/* A range, which the helper function cannot say: `off` up to and with the byte `off + len`. */
 		sqe->off = job->offset;
-		sqe->len = (uint32_t)job->bytes;
+		sqe->len = (uint32_t)(job->bytes - 1);
 		break;
 	case UL_JOB_CHECK_LINK:
 		io_uring_prep_statx(sqe, job->fd, "", AT_EMPTY_PATH, STATX_NLINK, job->found);
@@ -163,17 +163,18 @@ static void reap(struct ul_backend *backend, struct state *state)
 static void wait_uring(struct ul_backend *backend, uint64_t timeout_ns)
 {
 	struct state *state = backend->state;
+	if (!state->in_flight) {
+		/* There is nothing to be told of but the event. */
+		ul_backend_syscall.wait(backend, timeout_ns);
+		return;
+	}
 	arm_event(backend, state);
 	if (!backend->done) {
+		/* A completion was seen not to wake who waited for it (Linux 6.18): none is waited for without end. */
+		uint64_t most = timeout_ns < WAIT_NS_MAX ? timeout_ns : WAIT_NS_MAX;
 		struct io_uring_cqe *cqe;
-		struct __kernel_timespec timeout = {.tv_sec = (long long)(timeout_ns / 1000000000),
-						    .tv_nsec = (long long)(timeout_ns % 1000000000)};
-		int error = io_uring_wait_cqe_timeout(&state->ring, &cqe, timeout_ns == UINT64_MAX ? NULL : &timeout);
-		if (error && error != -ETIME && error != -EINTR && !state->in_flight) {
-			/* The ring does not work any more: wait for the event without it. */
-			ul_backend_syscall.wait(backend, timeout_ns);
-			return;
-		}
+		struct __kernel_timespec timeout = {.tv_nsec = (long long)most};
+		io_uring_wait_cqe_timeout(&state->ring, &cqe, &timeout);
 	}
 	reap(backend, state);
 	ul_backend_tell(backend);

@@ -9,7 +9,7 @@
 
 #include "os.h"
 
-enum { GATHER_NS = 100000 };
+enum { GATHER_NS = 200000 };
 
 static bool reached(uint32_t done, uint32_t ticket)
 {
@@ -59,7 +59,7 @@ static int wait_for(usagelog *log, uint64_t serial, uint32_t ticket, uint32_t fa
 
 /*
  * Whom the last sync woke are on their way to here with their next calls: to begin without them would have every other sync be for a
- * few only. So wait for as many as there were then, for a fraction of what a sync takes.
+ * few only. So wait for as many as there were then, at most about as long as a sync takes.
  */
 static void gather(usagelog *log, uint32_t done)
 {
