@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "handle.h"
 #include "os.h"
 #include "reader.h"
 
@@ -135,6 +136,50 @@ static void a_handle_may_be_closed_while_others_record(void **state)
 	assert_int_equal(found.calls, committed);
 	assert_int_equal(found.unfinished + found.damaged + found.unknown, 0);
 	assert_int_equal(found.durable_slots, found.calls + found.definitions + found.continuations + found.paddings);
+}
+
+/* Of memory that threads share, a record writes none; a page of 64, the one line where pages are taken. So more threads cost each other nothing. */
+static void what_a_record_writes(void **state)
+{
+	(void)state;
+	enum { PAGES = 5 };
+	struct usagelog_options options = {.size = sizeof(options), .flags = USAGELOG_NO_HELPER};
+	static struct usagelog handle;
+	static uint8_t lanes[UL_LANES_A_BLOCK * sizeof(struct ul_lane)];
+	usagelog *log = open_log(path, &options);
+	usagelog_model model;
+	struct usagelog_call call = {.input_tokens = 1};
+	assert_int_equal(usagelog_model_get(log, "p", "m", &model), 0);
+	/* The first page, with the definition, is filled: from here on all are alike. */
+	struct ul_segment *segment = atomic_load(&log->current);
+	size_t segment_bytes = sizeof(*segment) + (log->names.index_mask + 1) * sizeof(segment->definitions[0]);
+	while (atomic_load(&segment->next_page) < segment->first_page + 2)
+		assert_int_equal(usagelog_record(log, model, (usagelog_context){0}, &call), 0);
+	ul_segment_publish(segment, segment->first_page + 200); /* as if the helper had them ready */
+	assert_int_equal(os_extend(segment->fd, 0, (segment->first_page + 200) * (uint64_t)UL_PAGE_BYTES, true), 0);
+	uint8_t *segment_before = malloc(segment_bytes);
+	assert_non_null(segment_before);
+	memcpy(&handle, log, sizeof(handle));
+	memcpy(lanes, log->lane_blocks[0], sizeof(lanes));
+	memcpy(segment_before, segment, segment_bytes);
+	for (int i = 1; i < UL_PAGE_SLOTS; i++)
+		assert_int_equal(usagelog_record(log, model, (usagelog_context){0}, &call), 0);
+	assert_memory_equal(log, &handle, sizeof(handle));
+	assert_memory_equal(segment, segment_before, segment_bytes);
+	/* Of its own, the lane's first line. */
+	assert_memory_equal((uint8_t *)log->lane_blocks[0] + 64, lanes + 64, sizeof(lanes) - 64);
+	for (int i = 0; i < PAGES * UL_PAGE_SLOTS; i++)
+		assert_int_equal(usagelog_record(log, model, (usagelog_context){0}, &call), 0);
+	assert_memory_equal(log, &handle, sizeof(handle));
+	size_t changed = 0;
+	for (size_t line = 0; line < segment_bytes; line += 64)
+		changed += memcmp((uint8_t *)segment + line, segment_before + line,
+				  segment_bytes - line < 64 ? segment_bytes - line : 64) != 0;
+	assert_int_equal(changed, 1);
+	assert_memory_equal((uint8_t *)log->lane_blocks[0] + sizeof(struct ul_lane), lanes + sizeof(struct ul_lane),
+			    sizeof(lanes) - sizeof(struct ul_lane));
+	free(segment_before);
+	assert_int_equal(usagelog_close(log, -1), 0);
 }
 
 /* Handles are kept for later opens: threads that used them before go on in those. */
@@ -417,6 +462,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(threads_share_a_handle),
 		TEST(a_handle_may_be_closed_while_others_record),
+		TEST(what_a_record_writes),
 		TEST(handles_are_used_again),
 		TEST(a_thread_goes_on_in_the_page_of_one_that_ended),
 		TEST(a_thread_with_many_handles),
