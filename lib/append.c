@@ -67,8 +67,8 @@ static int take_page(usagelog *log, struct ul_lane *lane)
 	/* At most: the current segment is full, a spare that cannot be extended, one made now. */
 	for (int tries = 0; tries < 3; tries++) {
 		struct ul_segment *segment = atomic_load_explicit(&log->current, memory_order_relaxed);
-		uint32_t page;
-		if (segment && !give_page(log, segment, &page)) {
+		uint32_t page = segment && segment == lane->segment && !segment->retired ? ul_lane_next_page(lane) : 0;
+		if (page || (segment && !give_page(log, segment, &page))) {
 			ul_lane_set(log, lane, segment,
 				    page == segment->first_page ? segment->first_slot : page * UL_PAGE_SLOTS);
 			call_helper_if_due(log, segment, page);

@@ -33,6 +33,7 @@ enum {
 	UL_LANES_A_BLOCK = 64, /* 16 KiB of lanes */
 	UL_LANE_BLOCKS_MAX = 512,
 	UL_AHEAD_PAGES_MIN = 64, /* the helper is woken when fewer pages than this are ready */
+	UL_RUN_PAGES_MAX = 8,    /* taken by a lane at a time */
 	UL_RECENT = 8,           /* names that a lane remembers, of each class */
 	UL_MESSAGES_MAX = 8,
 };
@@ -193,6 +194,9 @@ struct ul_lane {
 	_Atomic uint32_t other_slots;
 	_Atomic uint32_t turn;
 	uint32_t calls_at_pass; /* the helper's: calls (their low bits) when the last pass began */
+	/* Pages behind this one up to here are the lane's, too; and so many it took last. */
+	uint32_t run_end;
+	uint32_t run_pages;
 
 	/* Names found last by usagelog_record_names(), placed by the addresses of their strings. */
 	_Alignas(64) const struct ul_name *recent[2][UL_RECENT];
@@ -218,6 +222,8 @@ void ul_lane_release(usagelog *log);
 /* Point a lane at the rest of a page (NULL: at none), leaving the one that it has. Parked afterwards. Under the mutex; without it, to
  * a page of the same segment, by its owner. */
 void ul_lane_set(usagelog *log, struct ul_lane *lane, struct ul_segment *segment, uint32_t first_slot);
+/* The next page of the run that a lane took; 0: it is used up. */
+uint32_t ul_lane_next_page(const struct ul_lane *lane);
 /* Is this lane's page used up, or to be left? */
 static inline bool ul_lane_is_full(const struct ul_lane *lane)
 {

@@ -1,6 +1,9 @@
 /*
  * Lanes: which thread fills which page. A lane outlives its thread: the next thread goes on in its page. All lanes of a
  * handle lie in memory that is wiped in a forked child, where every one is then parked and free.
+ *
+ * Pages are taken in runs, of one page at first, then of two, four, eight: where pages are taken is the one place that all threads write,
+ * and each time it comes from another core.
  */
 #include "handle.h"
 
@@ -30,6 +33,12 @@ uint64_t ul_lane_calls(const struct ul_lane *lane)
 	}
 }
 
+uint32_t ul_lane_next_page(const struct ul_lane *lane)
+{
+	uint32_t page = lane->page_end / UL_PAGE_SLOTS;
+	return page < lane->run_end ? page : 0;
+}
+
 void ul_lane_set(usagelog *log, struct ul_lane *lane, struct ul_segment *segment, uint32_t first_slot)
 {
 	atomic_store_explicit(&lane->limit, UL_PARKED, memory_order_relaxed);
@@ -48,9 +57,13 @@ void ul_lane_set(usagelog *log, struct ul_lane *lane, struct ul_segment *segment
 	atomic_store_explicit(&lane->page_start, first_slot, memory_order_relaxed);
 	atomic_store_explicit(&lane->next, first_slot, memory_order_relaxed);
 	atomic_store_explicit(&lane->turn, turn + 2, memory_order_release);
+	uint32_t unused = ul_lane_next_page(lane);
 	lane->page_end = segment ? (first_slot / UL_PAGE_SLOTS + 1) * UL_PAGE_SLOTS : first_slot;
 	if (lane->segment == segment)
 		return;
+	for (uint32_t page = unused; page && page < lane->run_end; page++)
+		__atomic_store_n(&lane->segment->left[page], UL_PAGE_SLOTS, __ATOMIC_RELAXED);
+	lane->run_end = lane->run_pages = 0;
 	if (lane->segment)
 		lane->segment->lane_count--;
 	if (segment)
@@ -141,30 +154,51 @@ void ul_lane_release(usagelog *log)
 	atomic_store_explicit(&lane->owner, 0, memory_order_relaxed);
 }
 
-/* Not simple: another segment is to be gone on in, or so few pages are ready that the helper is to be told. */
+/* Take pages of a segment: the first one, or 0 if so few are ready that the helper is to be told. */
+static uint32_t take_run(struct ul_lane *lane, struct ul_segment *segment)
+{
+	/* Acquire: pairs with ul_segment_publish(). */
+	uint32_t ready = atomic_load_explicit(&segment->ready_pages, memory_order_acquire);
+	uint32_t least = ready == segment->page_count ? 1 : UL_AHEAD_PAGES_MIN;
+	uint32_t wanted = lane->run_pages ? 2 * lane->run_pages : 1, count;
+	wanted = wanted < UL_RUN_PAGES_MAX ? wanted : UL_RUN_PAGES_MAX;
+	uint32_t page = atomic_load_explicit(&segment->next_page, memory_order_relaxed);
+	do {
+		if (ready < page + least)
+			return 0;
+		count = wanted < ready - page ? wanted : ready - page;
+		/* Release: pairs with the acquire in sync.c, which looks at all pages below. */
+	} while (!atomic_compare_exchange_weak_explicit(&segment->next_page, &page, page + count, memory_order_release,
+							memory_order_relaxed));
+	lane->run_end = page + count;
+	lane->run_pages = count;
+	return page;
+}
+
+/* Not simple: another segment is to be gone on in, or few pages are ready. */
 bool ul_lane_refill(usagelog *log, struct ul_lane *lane)
 {
 	struct ul_segment *segment = lane->segment;
 	if (!segment || segment != atomic_load_explicit(&log->current, memory_order_relaxed) ||
 	    atomic_load_explicit(&segment->retired, memory_order_relaxed))
 		return false;
-	/* Acquire: pairs with ul_segment_publish(). */
-	uint32_t ready = atomic_load_explicit(&segment->ready_pages, memory_order_acquire);
-	uint32_t least = ready == segment->page_count ? 1 : UL_AHEAD_PAGES_MIN;
-	uint32_t page = atomic_load_explicit(&segment->next_page, memory_order_relaxed);
-	do {
-		if (ready < page + least)
-			return false;
-		/* Release: pairs with the acquire in sync.c, which looks at all pages below. */
-	} while (!atomic_compare_exchange_weak_explicit(&segment->next_page, &page, page + 1, memory_order_release,
-							memory_order_relaxed));
-	ul_thread
-		.inside++; /* a signal handler finds the lane parked, and must not take the slow path in the midst of this */
+	/* A signal handler finds the lane parked, and must not take the slow path in the midst of this. */
+	ul_thread.inside++;
 	atomic_signal_fence(memory_order_seq_cst);
-	ul_lane_set(log, lane, segment, page == segment->first_page ? segment->first_slot : page * UL_PAGE_SLOTS);
-	atomic_store_explicit(&lane->limit, lane->page_end, memory_order_relaxed);
+	atomic_store_explicit(&lane->limit, UL_PARKED, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
+	uint32_t page = ul_lane_next_page(lane);
+	if (!page)
+		page = take_run(lane, segment);
+	if (page) {
+		ul_lane_set(log, lane, segment,
+			    page == segment->first_page ? segment->first_slot : page * UL_PAGE_SLOTS);
+		atomic_store_explicit(&lane->limit, lane->page_end, memory_order_relaxed);
+	}
 	atomic_signal_fence(memory_order_seq_cst);
 	ul_thread.inside--;
+	if (!page)
+		return false;
 	/* Whoever parks sets `parked` before it looks for lanes that are not: see ul_lanes_park(). */
 	atomic_signal_fence(memory_order_seq_cst);
 	if (!atomic_load_explicit(&log->parked, memory_order_relaxed))

@@ -1,8 +1,8 @@
 /*
  * What one record() costs, beside the floor of what any such log must do: claim a slot, read the clock, build the entry,
  * checksum it with XXH3, store it. The floor is a loop written by hand, in this process, on the same kind of memory: a file
- * on the same filesystem, allocated and populated ahead, streamed through once. Runs alternate, and the median
- * of the runs of each is shown with their spread, so that noise of the machine meets all alike.
+ * on the same filesystem, allocated and populated ahead, streamed through once. In each run all take turns, some thousand records at a
+ * time, so that noise of the machine meets all alike; of the runs, the median and the spread are shown.
  *
  *     bench_record [--json] [--directory DIR] [--runs N] [--records N]
  */
@@ -22,7 +22,7 @@
 #include "os.h"
 #include "seal.h"
 
-enum { RUNS_MAX = 101, WORKERS_MAX = 2, COPIES = 64 };
+enum { RUNS_MAX = 101, WORKERS = 2, COPIES = 64, SLICE = 20000 };
 
 static const char *directory = ".";
 static uint32_t record_count = 500000;
@@ -34,6 +34,26 @@ static int64_t coarse_ns(void)
 	clock_gettime(CLOCK_REALTIME_COARSE, &now);
 	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
+
+/* ---- who takes part ----------------------------------------------------------------------------------------- */
+
+enum how { FLOOR_CALLER, FLOOR_COARSE, RECORD_CALLER, RECORD_INTERNED, RECORD_STRINGS, RECORD_FRESH };
+
+struct contestant {
+	enum how how;
+	/* The floor's. */
+	int fd;
+	uint64_t *words;
+	_Atomic uint32_t next;
+	/* The library's. */
+	usagelog *log;
+	char path[64];
+	usagelog_model model;
+	usagelog_context context;
+	/* Of the run. */
+	double spent;
+	pthread_barrier_t *barrier;
+};
 
 /* ---- the floor ---------------------------------------------------------------------------------------------- */
 
@@ -52,21 +72,18 @@ static uint8_t *floor_file(size_t bytes, int *fd)
 	return base;
 }
 
-static double run_floor(bool with_clock)
+/* `count` more records; ns for all. */
+static double floor_slice(struct contestant *own, uint32_t count)
 {
-	int fd;
-	size_t bytes = (size_t)record_count * UL_SLOT_BYTES;
-	uint64_t *words = (uint64_t *)(void *)floor_file(bytes, &fd);
-	static _Atomic uint32_t next;
-	atomic_store(&next, 0);
 	/* What the compiler may not know in advance. */
 	volatile uint64_t names = (uint64_t)449 << 32 | ul_tag(UL_KIND_CALL, 448), tokens = 100, rest = 50,
 			  latency = 80000;
 	volatile int64_t caller_ns = coarse_ns();
-	uint64_t seed = names;
+	bool with_clock = own->how == FLOOR_COARSE;
+	uint64_t seed = names, *words = own->words;
 	double start = bench_seconds();
-	for (uint32_t i = 0; i < record_count; i++) {
-		uint32_t slot = atomic_fetch_add_explicit(&next, 1, memory_order_relaxed);
+	for (uint32_t i = 0; i < count; i++) {
+		uint32_t slot = atomic_fetch_add_explicit(&own->next, 1, memory_order_relaxed);
 		uint64_t body[7] = {
 			names, (uint64_t)(with_clock ? coarse_ns() : caller_ns), 200000000, tokens, 0, rest, latency};
 		uint64_t checksum = ul_slot_checksum(body, ul_slot_seed(seed, slot));
@@ -75,22 +92,10 @@ static double run_floor(bool with_clock)
 			__atomic_store_n(&place[1 + word], body[word], __ATOMIC_RELAXED);
 		__atomic_store_n(&place[0], checksum, __ATOMIC_RELEASE);
 	}
-	double spent = bench_seconds() - start;
-	munmap(words, bytes);
-	close(fd);
-	return spent * 1e9 / record_count;
+	return bench_seconds() - start;
 }
 
 /* ---- the library -------------------------------------------------------------------------------------------- */
-
-enum how { INTERNED, CALLERS_TIME, STRINGS, FRESH_STRINGS };
-
-struct worker {
-	usagelog *log;
-	enum how how;
-	pthread_barrier_t *barrier;
-	double spent;
-};
 
 static const struct usagelog_names names_of_call = {.provider = "openai",
 						    .model = "gpt-4o-mini-2024-07-18",
@@ -117,53 +122,34 @@ static void copy_names(struct copy texts[COPIES], struct usagelog_names names[CO
 	}
 }
 
-static int record_loop(const struct worker *worker, usagelog_model model, usagelog_context context,
-		       const struct usagelog_call *call, const struct usagelog_names names[COPIES])
+static double library_slice(struct contestant *own, uint32_t count)
 {
-	int error = 0;
-	if (worker->how == FRESH_STRINGS)
-		for (uint32_t i = 0; i < record_count; i++)
-			error |= usagelog_record_names(worker->log, &names[i % COPIES], call);
-	else if (worker->how == STRINGS)
-		for (uint32_t i = 0; i < record_count; i++)
-			error |= usagelog_record_names(worker->log, &names_of_call, call);
-	else
-		for (uint32_t i = 0; i < record_count; i++)
-			error |= usagelog_record(worker->log, model, context, call);
-	return error;
-}
-
-static void *record_all(void *arg)
-{
-	struct worker *worker = arg;
-	usagelog *log = worker->log;
-	usagelog_model model;
-	usagelog_context context;
+	static struct copy texts[COPIES];
+	static struct usagelog_names names[COPIES];
 	struct usagelog_call call = {.input_tokens = 100,
 				     .output_tokens = 50,
 				     .cost_pico_usd = 200000000,
 				     .flags = USAGELOG_COST,
 				     .latency_us = 80000};
-	struct copy texts[COPIES];
-	struct usagelog_names names[COPIES];
-	copy_names(texts, names);
-	int error = usagelog_model_get(log, names_of_call.provider, names_of_call.model, &model);
-	if (!error)
-		error = usagelog_context_get(log, &names_of_call.attributes, &context);
-	/* The first call takes a page, and writes the definitions. */
-	if (!error)
-		error = usagelog_record(log, model, context, &call);
-	if (error)
-		bench_die("the first call", error);
-	if (worker->how == CALLERS_TIME)
+	if (own->how == RECORD_FRESH)
+		copy_names(texts, names);
+	if (own->how == RECORD_CALLER)
 		call.time_ns = coarse_ns();
-	pthread_barrier_wait(worker->barrier);
+	int error = 0;
 	double start = bench_seconds();
-	error = record_loop(worker, model, context, &call, names);
-	worker->spent = bench_seconds() - start;
+	if (own->how == RECORD_FRESH)
+		for (uint32_t i = 0; i < count; i++)
+			error |= usagelog_record_names(own->log, &names[i % COPIES], &call);
+	else if (own->how == RECORD_STRINGS)
+		for (uint32_t i = 0; i < count; i++)
+			error |= usagelog_record_names(own->log, &names_of_call, &call);
+	else
+		for (uint32_t i = 0; i < count; i++)
+			error |= usagelog_record(own->log, own->model, own->context, &call);
+	double spent = bench_seconds() - start;
 	if (error)
 		bench_die("record", error);
-	return NULL;
+	return spent;
 }
 
 /* A segment large enough for the run, wholly populated, and no sync while it lasts. */
@@ -189,67 +175,118 @@ static usagelog *open_populated(const char *path, uint32_t worker_count)
 	return log;
 }
 
-/* ns a record of each thread; with several, of all together. */
-static double run_library(enum how how, uint32_t worker_count)
+/* ---- runs --------------------------------------------------------------------------------------------------- */
+
+/* Ready to record: files populated, definitions written by a first call, the helper begun. */
+static void begin(struct contestant *own, enum how how, uint32_t worker_count)
 {
-	const char *path = bench_directory_make();
-	struct worker workers[WORKERS_MAX];
-	pthread_t threads[WORKERS_MAX];
+	*own = (struct contestant){.how = how};
+	if (how <= FLOOR_COARSE) {
+		own->words = (uint64_t *)(void *)floor_file((size_t)record_count * UL_SLOT_BYTES, &own->fd);
+		return;
+	}
+	struct usagelog_call call = {.input_tokens = 1};
+	snprintf(own->path, sizeof(own->path), "%s", bench_directory_make());
+	own->log = open_populated(own->path, worker_count);
+	int error = usagelog_model_get(own->log, names_of_call.provider, names_of_call.model, &own->model);
+	if (!error)
+		error = usagelog_context_get(own->log, &names_of_call.attributes, &own->context);
+	if (!error)
+		error = usagelog_record(own->log, own->model, own->context, &call);
+	if (error)
+		bench_die("the first call", error);
+}
+
+static void end(struct contestant *own)
+{
+	if (own->log) {
+		usagelog_close(own->log, 0);
+		bench_directory_remove(own->path);
+		return;
+	}
+	munmap(own->words, (size_t)record_count * UL_SLOT_BYTES);
+	close(own->fd);
+}
+
+static double slice(struct contestant *own, uint32_t count)
+{
+	return own->how <= FLOOR_COARSE ? floor_slice(own, count) : library_slice(own, count);
+}
+
+enum { ALONE = RECORD_FRESH + 1, FLOOR_2_THREADS = ALONE, RECORD_2_THREADS, FIGURES };
+static const char *const figure_names[FIGURES] = {"floor_caller",    "floor_coarse",    "record_caller",
+						  "record_interned", "record_strings",  "record_strings_fresh",
+						  "floor_2_threads", "record_2_threads"};
+
+/* All of one thread, in turns. */
+static void run_alone(double results[FIGURES][RUNS_MAX], uint32_t run)
+{
+	static struct contestant contestants[ALONE];
+	for (int i = 0; i < ALONE; i++)
+		begin(&contestants[i], (enum how)i, 1);
+	/* The helpers come to rest. */
+	nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+	for (uint32_t done = 0; done < record_count; done += SLICE) {
+		uint32_t count = record_count - done < SLICE ? record_count - done : SLICE;
+		for (int i = 0; i < ALONE; i++)
+			contestants[i].spent += slice(&contestants[i], count);
+	}
+	for (int i = 0; i < ALONE; i++) {
+		results[i][run] = contestants[i].spent * 1e9 / record_count;
+		end(&contestants[i]);
+	}
+}
+
+static void *run_beside(void *arg)
+{
+	struct contestant *own = arg;
+	slice(own, SLICE < record_count ? 1 : 0);
+	pthread_barrier_wait(own->barrier);
+	own->spent = slice(own, record_count - 1);
+	return NULL;
+}
+
+/* Two threads at the same time, on one log, or with a floor each: ns a record of both together. */
+static double run_two(enum how how)
+{
+	struct contestant contestants[WORKERS];
+	pthread_t threads[WORKERS];
 	pthread_barrier_t barrier;
-	pthread_barrier_init(&barrier, NULL, worker_count);
-	usagelog *log = open_populated(path, worker_count);
+	pthread_barrier_init(&barrier, NULL, WORKERS);
 	double longest = 0;
-	for (uint32_t i = 0; i < worker_count; i++) {
-		workers[i] = (struct worker){.log = log, .how = how, .barrier = &barrier};
-		if (pthread_create(&threads[i], NULL, record_all, &workers[i]))
+	for (uint32_t i = 0; i < WORKERS; i++) {
+		if (how <= FLOOR_COARSE || i == 0)
+			begin(&contestants[i], how, WORKERS);
+		else
+			contestants[i] = contestants[0];
+		contestants[i].barrier = &barrier;
+	}
+	nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+	for (uint32_t i = 0; i < WORKERS; i++)
+		if (pthread_create(&threads[i], NULL, run_beside, &contestants[i]))
 			bench_die("thread", -EAGAIN);
-	}
-	for (uint32_t i = 0; i < worker_count; i++) {
+	for (uint32_t i = 0; i < WORKERS; i++) {
 		pthread_join(threads[i], NULL);
-		longest = workers[i].spent > longest ? workers[i].spent : longest;
+		longest = contestants[i].spent > longest ? contestants[i].spent : longest;
 	}
-	usagelog_close(log, 0);
-	bench_directory_remove(path);
-	return longest * 1e9 / record_count / worker_count;
+	for (uint32_t i = 0; i < (how <= FLOOR_COARSE ? WORKERS : 1); i++)
+		end(&contestants[i]);
+	pthread_barrier_destroy(&barrier);
+	return longest * 1e9 / record_count / WORKERS;
 }
 
 /* ---- results ------------------------------------------------------------------------------------------------ */
 
-enum {
-	FLOOR_CALLER,
-	FLOOR_COARSE,
-	RECORD_CALLER,
-	RECORD_INTERNED,
-	RECORD_STRINGS,
-	RECORD_FRESH,
-	RECORD_2_THREADS,
-	FIGURES
-};
-static const char *const figure_names[FIGURES] = {"floor_caller",    "floor_coarse",   "record_caller",
-						  "record_interned", "record_strings", "record_strings_fresh",
-						  "record_2_threads"};
-
-static double measure(int figure)
+/* The medians of the runs' own ratios: what was measured side by side is compared. */
+static double ratio_of(double results[FIGURES][RUNS_MAX], int over, int under)
 {
-	switch (figure) {
-	case FLOOR_CALLER:
-		return run_floor(false);
-	case FLOOR_COARSE:
-		return run_floor(true);
-	case RECORD_CALLER:
-		return run_library(CALLERS_TIME, 1);
-	case RECORD_INTERNED:
-		return run_library(INTERNED, 1);
-	case RECORD_STRINGS:
-		return run_library(STRINGS, 1);
-	case RECORD_FRESH:
-		return run_library(FRESH_STRINGS, 1);
-	default:
-		return run_library(INTERNED, 2);
-	}
+	double ratios[RUNS_MAX];
+	for (uint32_t run = 0; run < run_count; run++)
+		ratios[run] = results[over][run] / results[under][run];
+	return bench_summarize(ratios, run_count).median;
 }
 
-static void print_json(const struct bench_summary figures[FIGURES])
+static void print_json(const struct bench_summary figures[FIGURES], const double ratios[FIGURES])
 {
 	bench_json_open(NULL, '{');
 	bench_machine_json("CLOCK_MONOTONIC");
@@ -257,23 +294,27 @@ static void print_json(const struct bench_summary figures[FIGURES])
 	bench_json_count("records", record_count);
 	for (int figure = 0; figure < FIGURES; figure++)
 		bench_json_summary(figure_names[figure], "_ns", &figures[figure]);
-	bench_json_number("threads_2_speedup", figures[RECORD_INTERNED].median / figures[RECORD_2_THREADS].median);
+	bench_json_number("record_caller_ratio", ratios[RECORD_CALLER]);
+	bench_json_number("record_interned_ratio", ratios[RECORD_INTERNED]);
+	bench_json_number("record_strings_ratio", ratios[RECORD_STRINGS]);
+	bench_json_number("floor_threads_2_speedup", ratios[FLOOR_2_THREADS]);
+	bench_json_number("threads_2_speedup", ratios[RECORD_2_THREADS]);
 	bench_json_close();
 }
 
-static void print_table(const struct bench_summary figures[FIGURES])
+static void print_table(const struct bench_summary figures[FIGURES], const double ratios[FIGURES])
 {
 	bench_machine_print("CLOCK_MONOTONIC");
 	printf("%-22s %8s %8s %8s %17s %12s   (ns a record; %u runs of %u records)\n", "", "median", "least", "most",
 	       "half of the runs", "x the floor", run_count, record_count);
 	for (int figure = 0; figure < FIGURES; figure++) {
 		const struct bench_summary *runs = &figures[figure];
-		int floor = figure == FLOOR_CALLER || figure == RECORD_CALLER ? FLOOR_CALLER : FLOOR_COARSE;
-		printf("%-22s %8.2f %8.2f %8.2f %8.2f-%8.2f %12.2f\n", figure_names[figure], runs->median, runs->least,
-		       runs->most, runs->quartile_low, runs->quartile_high, runs->median / figures[floor].median);
+		printf("%-22s %8.2f %8.2f %8.2f %8.2f-%8.2f", figure_names[figure], runs->median, runs->least,
+		       runs->most, runs->quartile_low, runs->quartile_high);
+		printf(figure < ALONE ? " %12.2f\n" : "\n", ratios[figure]);
 	}
-	printf("2 threads: %.2f x the records of one\n",
-	       figures[RECORD_INTERNED].median / figures[RECORD_2_THREADS].median);
+	printf("2 threads: %.2f x the records of one; of the floor: %.2f x\n", ratios[RECORD_2_THREADS],
+	       ratios[FLOOR_2_THREADS]);
 }
 
 int main(int argc, char **argv)
@@ -303,15 +344,23 @@ int main(int argc, char **argv)
 		bench_die(directory, -errno);
 	for (uint32_t run = 0; run < run_count; run++) {
 		bench_progress("run %u of %u", run + 1, run_count);
-		for (int figure = 0; figure < FIGURES; figure++)
-			results[figure][run] = measure(figure);
+		run_alone(results, run);
+		results[FLOOR_2_THREADS][run] = run_two(FLOOR_COARSE);
+		results[RECORD_2_THREADS][run] = run_two(RECORD_INTERNED);
 	}
 	bench_progress_end();
+	double ratios[FIGURES];
+	for (int figure = 0; figure < ALONE; figure++)
+		ratios[figure] =
+			ratio_of(results, figure,
+				 figure == FLOOR_CALLER || figure == RECORD_CALLER ? FLOOR_CALLER : FLOOR_COARSE);
+	ratios[FLOOR_2_THREADS] = ratio_of(results, FLOOR_COARSE, FLOOR_2_THREADS);
+	ratios[RECORD_2_THREADS] = ratio_of(results, RECORD_INTERNED, RECORD_2_THREADS);
 	for (int figure = 0; figure < FIGURES; figure++)
 		figures[figure] = bench_summarize(results[figure], run_count);
 	if (json)
-		print_json(figures);
+		print_json(figures, ratios);
 	else
-		print_table(figures);
+		print_table(figures, ratios);
 	return 0;
 }
