@@ -132,6 +132,27 @@ uint64_t count_calls(const char *path, uint32_t input_tokens)
 	return read_all(path, input_tokens, &found).wanted;
 }
 
+void verify_log(const char *path, uint64_t calls)
+{
+	char command[1200];
+	const char *program = getenv("USAGELOG_BIN");
+	unsigned long long lines = 0;
+	if (!program)
+		return;
+	snprintf(command, sizeof(command), "%s --log '%s' verify", program, path);
+	FILE *said = popen(command, "r");
+	assert_non_null(said);
+	while (fgets(command, sizeof(command), said))
+		;
+	assert_int_equal(pclose(said), 0);
+	snprintf(command, sizeof(command), "%s --log '%s' dump --format jsonl | wc -l", program, path);
+	said = popen(command, "r");
+	assert_non_null(said);
+	assert_int_equal(fscanf(said, "%llu", &lines), 1);
+	assert_int_equal(pclose(said), 0);
+	assert_int_equal(lines, calls);
+}
+
 usagelog *open_log(const char *path, const struct usagelog_options *options)
 {
 	usagelog *log = NULL;

@@ -34,6 +34,9 @@ struct found read_log(const char *path);
 /* How many calls carry this many input tokens. */
 uint64_t count_calls(const char *path, uint32_t input_tokens);
 
+/* `usagelog verify` finds the log sound, and `usagelog dump` so many calls. The program is $USAGELOG_BIN; without it, nothing is done. */
+void verify_log(const char *path, uint64_t calls);
+
 usagelog *open_log(const char *path, const struct usagelog_options *options);
 struct usagelog_stats stats_of(usagelog *log);
 /* Record a call that can be told by its input tokens; must be committed. */
