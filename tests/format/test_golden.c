@@ -6,10 +6,8 @@
 
 #include <dirent.h>
 #include <inttypes.h>
-#include <spawn.h>
 #include <stdbool.h>
 #include <stdio.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cjson/cJSON.h>
@@ -25,8 +23,6 @@ enum {
 	SLOTS = SEGMENT_BYTES / UL_SLOT_BYTES,
 	FILE_BYTES_MAX = 1 << 20,
 };
-
-extern char **environ;
 
 /* Read a file whole, 8-byte aligned and with at least `least_bytes` bytes, zeros behind its end; the caller frees
  * it. */
@@ -503,15 +499,12 @@ static void remove_file(const char *name, void *context)
 static void the_generator_repeats_itself(void **state)
 {
 	char folder[] = "/tmp/usagelog-golden-XXXXXX";
-	char program[] = MAKE_GOLDEN;
-	pid_t child;
-	int status;
+	char command[1024];
 	(void)state;
 	assert_non_null(mkdtemp(folder));
-	char *arguments[] = {program, folder, NULL};
-	assert_int_equal(posix_spawn(&child, program, NULL, NULL, arguments, environ), 0);
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_int_equal(status, 0);
+	/* The command may be an emulator's, with arguments of its own. */
+	snprintf(command, sizeof(command), "%s %s", MAKE_GOLDEN, folder);
+	assert_int_equal(system(command), 0);
 	size_t made = each_file(folder, assert_same_file, folder);
 	assert_int_equal(each_file(GOLDEN, assert_same_file, folder), made);
 	each_file(folder, remove_file, folder);

@@ -273,8 +273,8 @@ static void wait_for_child(pid_t child)
 static void a_child_writes_to_a_segment_of_its_own(void **state)
 {
 	(void)state;
-#if defined(__SANITIZE_THREAD__)
-	skip(); /* it allows no thread in the child of a process with threads */
+#if defined(__SANITIZE_THREAD__) || defined(USAGELOG_EMULATED)
+	skip(); /* they allow no thread in the child of a process with threads */
 #endif
 	usagelog *log = open_log(path, NULL);
 	record_one(log, 1);
@@ -299,8 +299,8 @@ static void a_child_writes_to_a_segment_of_its_own(void **state)
 static void a_child_does_not_keep_its_parents_lock(void **state)
 {
 	(void)state;
-#if defined(__SANITIZE_THREAD__)
-	skip(); /* it allows no thread in the child of a process with threads */
+#if defined(__SANITIZE_THREAD__) || defined(USAGELOG_EMULATED)
+	skip(); /* they allow no thread in the child of a process with threads */
 #endif
 	int pipes[2], done[2];
 	char byte;
@@ -346,8 +346,8 @@ static void *record_until_told(void *arg)
 static void fork_while_others_record(void **state)
 {
 	(void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-	/* The sanitizers' allocators may be locked for good in the child of a process with threads; glibc's is not. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(USAGELOG_EMULATED)
+	/* The sanitizers' allocators, or the emulator, may be locked for good in the child of a process with threads; glibc is not. */
 	skip();
 #endif
 	struct usagelog_options options = {
