@@ -9,6 +9,14 @@
 
 #include "format.h"
 
+/* An emulator takes a hundred times as long for a thread. */
+#if defined(USAGELOG_EMULATED)
+enum { SHORT_THREADS = 2000, ROUNDS = 20 };
+#else
+enum { SHORT_THREADS = 10000, ROUNDS = 100 };
+#endif
+enum { AT_ONCE = 50, CANCELLED = 4 };
+
 static char path[256];
 
 static int setup(void **state)
@@ -30,8 +38,6 @@ static void *record_once(void *arg)
 	record_one(arg, 1);
 	return NULL;
 }
-
-enum { SHORT_THREADS = 10000, AT_ONCE = 50 };
 
 static int note_page(void *arg, const struct usagelog_slot *slot)
 {
@@ -103,7 +109,6 @@ static void *record_until_cancelled(void *arg)
 /* The cancellation comes from another thread, at any moment. */
 static void threads_are_cancelled(uint32_t flags)
 {
-	enum { ROUNDS = 100, CANCELLED = 4 };
 	struct usagelog_options options = {
 		.size = sizeof(options), .flags = flags, .segment_size_bytes = 1 << 20, .flush_interval_ms = 1};
 	usagelog *log = open_log(path, &options);
