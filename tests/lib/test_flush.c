@@ -95,6 +95,22 @@ static void by_size(void **state)
 	usagelog_close(log, 0);
 }
 
+static void by_size_of_what_was_ready(void **state)
+{
+	(void)state;
+	enum { ROUND = 2000, PAGE = 64, ENOUGH = 16 * PAGE };
+	struct usagelog_options options = {
+		.size = sizeof(options), .flush_interval_ms = 3600000, .flush_size_bytes = 64 * 1024};
+	usagelog *log = open_log(path, &options);
+	/* From the second round on the helper has made room enough, and nothing to do but to see what was stored. */
+	for (uint32_t round = 1; round <= 5; round++) {
+		for (int i = 0; i < ROUND; i++)
+			record_one(log, 1);
+		wait_until(stats_of(log).durable >= round * ROUND - ENOUGH - PAGE);
+	}
+	usagelog_close(log, 0);
+}
+
 static void by_flush(void **state)
 {
 	(void)state;
@@ -213,9 +229,11 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(by_time),          TEST(an_idle_helper_sleeps), TEST(by_size),
-		TEST(by_flush),         TEST(without_waiting),       TEST(with_system_calls),
-		TEST(without_a_helper), TEST(synchronous),           TEST(many_flush_at_once),
+		TEST(by_time),           TEST(an_idle_helper_sleeps),
+		TEST(by_size),           TEST(by_size_of_what_was_ready),
+		TEST(by_flush),          TEST(without_waiting),
+		TEST(with_system_calls), TEST(without_a_helper),
+		TEST(synchronous),       TEST(many_flush_at_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
