@@ -149,8 +149,8 @@ static int writers_of(size_t n)
 
 static void become_a_daemon(enum parents parents)
 {
-#if defined(__SANITIZE_THREAD__) || defined(USAGELOG_EMULATED)
-	skip(); /* they allow no thread in the child of a process with threads */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(USAGELOG_EMULATED)
+	skip(); /* they allow no thread, or no allocation, in the child of a process with threads */
 #endif
 	enum { ALL = STARTER_CALLS + SESSION_CALLS + THREADS * THREAD_CALLS };
 	struct told told = {0};
