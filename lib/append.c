@@ -21,7 +21,9 @@ enum {
 static void call_helper_if_due(usagelog *log, const struct ul_segment *segment, uint32_t page)
 {
 	uint32_t ready = atomic_load_explicit(&segment->ready_pages, memory_order_relaxed);
-	if (ready < segment->page_count && ready - page < UL_AHEAD_PAGES_MIN && !log->helper_called)
+	bool extend = ready < segment->page_count && ready - page < UL_AHEAD_PAGES_MIN;
+	bool sync = page >= atomic_load_explicit(&segment->wake_page, memory_order_relaxed);
+	if ((extend || sync) && !log->helper_called)
 		ul_helper_wake(log);
 }
 

@@ -113,6 +113,8 @@ struct ul_segment {
 	int sync_error;     /* a sync failed and not all is rescued: it is never synced again before */
 	uint32_t job_count; /* the helper's, under way, that need it mapped. Under the mutex. */
 
+	/* From this page on, the helper is to be told: so much is not synced that a pass is due. Set under the mutex. */
+	_Atomic uint32_t wake_page;
 	/* Taken by threads: each on a cache line of its own. */
 	_Alignas(64) _Atomic uint32_t next_page; /* the next page to give out */
 	_Alignas(64) _Atomic uint32_t
@@ -344,6 +346,10 @@ uint64_t ul_attempted(const usagelog *log);
 /* source.c */
 /* Get a segment now if the backoff allows it, and make it current. Under the mutex. 0, or the -errno of why there is none. */
 int ul_source_next(usagelog *log);
+/* A pass begins: nothing counts as given out since. Under the mutex. */
+void ul_segments_passed(usagelog *log);
+/* Pages given out since the last pass began. Under the mutex. */
+uint64_t ul_pages_given(const usagelog *log);
 /* The first one, at open: every directory is tried once, now. */
 int ul_source_first(usagelog *log);
 /* The helper's: a spare, or the way back to the log's own directory. */

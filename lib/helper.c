@@ -181,9 +181,11 @@ static uint64_t extend_ahead(struct ul_helper *helper, uint64_t now)
 		extend(helper, &helper->spare, spare, spare->first_page + (rest < ahead ? ahead - rest : 0));
 	if (helper->pages_a_ns * (double)(log->options.flush_interval_ms * NS_PER_MS) < 1)
 		return UINT64_MAX;
-	/* By then half of what is ready will have been taken. */
+	/* By then half of what is ready, or until a sync is due by size, will have been taken. */
 	uint32_t ready = atomic_load_explicit(&segment->ready_pages, memory_order_relaxed);
-	double left_ns = ready > page ? (ready - page) / helper->pages_a_ns / 2 : 0;
+	uint32_t wake = atomic_load_explicit(&segment->wake_page, memory_order_relaxed);
+	uint32_t until = wake < ready && !helper->passing ? wake : ready;
+	double left_ns = until > page ? (until - page) / helper->pages_a_ns / 2 : 0;
 	return now + (left_ns < LOOK_NS_MIN ? LOOK_NS_MIN : (uint64_t)left_ns);
 }
 
@@ -366,15 +368,14 @@ static void begin_pass(struct ul_helper *helper)
 		pass_ends(helper);
 }
 
-/* Pages given out since the last pass began. */
-static uint64_t pages_given(usagelog *log)
+/* Has enough been stored, or will have been by the next look? Then nobody who records has to say so. */
+static bool is_enough(struct ul_helper *helper)
 {
-	uint64_t pages = 0;
+	usagelog *log = helper->log;
 	ul_lock(log);
-	for (const struct ul_segment *segment = log->segments; segment; segment = segment->next)
-		pages += atomic_load_explicit(&segment->next_page, memory_order_relaxed) - segment->passed_page;
+	double pages = (double)ul_pages_given(log) + helper->pages_a_ns * 2 * LOOK_NS_MIN;
 	ul_unlock(log);
-	return pages;
+	return pages * UL_PAGE_BYTES >= (double)log->options.flush_size_bytes;
 }
 
 /* Begin a pass if one is due; else say when the next look is (monotonic; UINT64_MAX: nothing to wait for). */
@@ -396,7 +397,7 @@ static uint64_t sync_if_due(struct ul_helper *helper, uint64_t now)
 	if (dirty || asked)
 		helper->idle_ns = 0;
 	atomic_store_explicit(&log->oldest_unsynced_ns, helper->oldest_ns, memory_order_relaxed);
-	bool enough = pages_given(log) * UL_PAGE_BYTES >= log->options.flush_size_bytes;
+	bool enough = is_enough(helper);
 	if (is_short_of_pages(helper))
 		return UINT64_MAX; /* the jobs under way wake us */
 	if (asked || (dirty && now >= helper->retry_ns && (enough || now >= helper->oldest_ns + interval_ns))) {

@@ -154,7 +154,7 @@ void ul_lane_release(usagelog *log)
 	atomic_store_explicit(&lane->owner, 0, memory_order_relaxed);
 }
 
-/* Take pages of a segment: the first one, or 0 if so few are ready that the helper is to be told. */
+/* Take pages of a segment: the first one, or 0 if so few are ready, or so many not synced, that the helper is to be told. */
 static uint32_t take_run(struct ul_lane *lane, struct ul_segment *segment)
 {
 	/* Acquire: pairs with ul_segment_publish(). */
@@ -164,7 +164,7 @@ static uint32_t take_run(struct ul_lane *lane, struct ul_segment *segment)
 	wanted = wanted < UL_RUN_PAGES_MAX ? wanted : UL_RUN_PAGES_MAX;
 	uint32_t page = atomic_load_explicit(&segment->next_page, memory_order_relaxed);
 	do {
-		if (ready < page + least)
+		if (ready < page + least || page >= atomic_load_explicit(&segment->wake_page, memory_order_relaxed))
 			return 0;
 		count = wanted < ready - page ? wanted : ready - page;
 		/* Release: pairs with the acquire in sync.c, which looks at all pages below. */
@@ -175,7 +175,7 @@ static uint32_t take_run(struct ul_lane *lane, struct ul_segment *segment)
 	return page;
 }
 
-/* Not simple: another segment is to be gone on in, or few pages are ready. */
+/* Not simple: another segment is to be gone on in, or the helper is to be told of something. */
 bool ul_lane_refill(usagelog *log, struct ul_lane *lane)
 {
 	struct ul_segment *segment = lane->segment;

@@ -95,11 +95,40 @@ static void account(usagelog *log, uint32_t directory, int error)
 				  : "calls that do not fit in memory are dropped");
 }
 
+uint64_t ul_pages_given(const usagelog *log)
+{
+	uint64_t pages = 0;
+	for (const struct ul_segment *segment = log->segments; segment; segment = segment->next)
+		pages += atomic_load_explicit(&segment->next_page, memory_order_relaxed) - segment->passed_page;
+	return pages;
+}
+
+/* The size trigger: the page of this segment, the current one, by which so much will have been given out. */
+static void set_wake_page(usagelog *log, struct ul_segment *segment)
+{
+	bool helped = !(log->options.flags & (USAGELOG_NO_HELPER | USAGELOG_SYNCHRONOUS));
+	uint64_t pages = log->options.flush_size_bytes / UL_PAGE_BYTES, given = ul_pages_given(log);
+	uint64_t page =
+		atomic_load_explicit(&segment->next_page, memory_order_relaxed) + (pages > given ? pages - given : 0);
+	atomic_store_explicit(&segment->wake_page, helped && page < UINT32_MAX ? (uint32_t)page : UINT32_MAX,
+			      memory_order_relaxed);
+}
+
+void ul_segments_passed(usagelog *log)
+{
+	for (struct ul_segment *segment = log->segments; segment; segment = segment->next)
+		segment->passed_page = atomic_load_explicit(&segment->next_page, memory_order_relaxed);
+	struct ul_segment *current = atomic_load_explicit(&log->current, memory_order_relaxed);
+	if (current)
+		set_wake_page(log, current);
+}
+
 static void use(usagelog *log, struct ul_segment *segment)
 {
 	struct ul_segment *before = atomic_load_explicit(&log->current, memory_order_relaxed);
 	if (before)
 		before->retired = true;
+	set_wake_page(log, segment);
 	segment->next = log->segments;
 	log->segments = segment;
 	segment->attempted_at_start = ul_attempted(log);

@@ -167,8 +167,7 @@ int ul_pass_begin(usagelog *log, struct ul_pass *pass)
 	ul_lock(log);
 	pass->calls = ul_committed(log);
 	struct ul_segment *first = log->segments;
-	for (struct ul_segment *segment = first; segment; segment = segment->next)
-		segment->passed_page = atomic_load_explicit(&segment->next_page, memory_order_relaxed);
+	ul_segments_passed(log);
 	ul_unlock(log);
 	int error = 0;
 	for (struct ul_segment *segment = first; segment && !error; segment = segment->next)
