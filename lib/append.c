@@ -466,6 +466,8 @@ int ul_record_names_rare(usagelog *log, const struct usagelog_names *names, cons
 	error = name_of(log, &model, &pending.model, &own_model);
 	if (has_context && (!error || error == USAGELOG_ERROR_NAMES_FULL))
 		error = name_of(log, &context, &pending.context, &own_context);
+	if (error == -ENOMEM)
+		error = drop(log, error);
 	if (!error || error == USAGELOG_ERROR_NAMES_FULL)
 		error = append_and_unlock(log, &pending);
 	else

@@ -131,11 +131,20 @@ ssize_t os_read(int fd, void *out, size_t bytes, uint64_t offset)
 	return (ssize_t)done;
 }
 
+/* Beyond the limit, to write or to allocate raises SIGXFSZ, which kills the host. */
+static bool is_beyond_limit(uint64_t end)
+{
+	struct rlimit limit;
+	return !getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur != RLIM_INFINITY && end > limit.rlim_cur;
+}
+
 int os_write(int fd, const void *from, size_t bytes, uint64_t offset)
 {
 	int error = fault(OS_WRITE);
 	if (error)
 		return -error;
+	if (is_beyond_limit(offset + bytes))
+		return -EFBIG;
 	size_t done = 0;
 	while (done < bytes) {
 		ssize_t now = pwrite(fd, (const char *)from + done, bytes - done, (off_t)(offset + done));
@@ -189,9 +198,7 @@ int os_extend(int fd, uint64_t offset, uint64_t bytes, bool may_write)
 	int error = fault(OS_EXTEND);
 	if (error)
 		return -error;
-	/* Beyond the limit fallocate() raises SIGXFSZ, which kills the host. */
-	struct rlimit limit;
-	if (!getrlimit(RLIMIT_FSIZE, &limit) && limit.rlim_cur != RLIM_INFINITY && offset + bytes > limit.rlim_cur)
+	if (is_beyond_limit(offset + bytes))
 		return -EFBIG;
 	int failed;
 	do

@@ -62,7 +62,7 @@ int os_stat(int fd, struct stat *found);
 int os_stat_at(int directory, const char *name, struct stat *found);
 /* Read up to `bytes` at `offset`; short only at the end of the file. */
 ssize_t os_read(int fd, void *out, size_t bytes, uint64_t offset);
-/* Write all of it, or fail. */
+/* Write all of it, or fail; never raises SIGXFSZ but says -EFBIG. */
 int os_write(int fd, const void *from, size_t bytes, uint64_t offset);
 int os_sync(int fd);
 /* Sync the mapped range at `address`, and no more of the file than that. */
