@@ -54,14 +54,24 @@ static struct outcome *outcome;
 
 static struct {
 	usagelog *log;
+	usagelog_model model;
+	usagelog_context context;
 	pthread_barrier_t begin;
 	_Atomic uint64_t results[3], other_results;
 } host;
 
+/* Names are looked up before a limit is set: a new one needs memory, and says so. */
+static int look_up_names(void)
+{
+	struct usagelog_attributes attributes = {.operation = "chat"};
+	int error = usagelog_model_get(host.log, "openai", "gpt-4o", &host.model);
+	return error ? error : usagelog_context_get(host.log, &attributes, &host.context);
+}
+
 static int record(uint32_t input_tokens)
 {
-	struct usagelog_names names = {.provider = "openai", .model = "gpt-4o", .attributes = {.operation = "chat"}};
-	return usagelog_record_names(host.log, &names, &(struct usagelog_call){.input_tokens = input_tokens});
+	return usagelog_record(host.log, host.model, host.context,
+			       &(struct usagelog_call){.input_tokens = input_tokens});
 }
 
 static void count(int result)
@@ -128,6 +138,8 @@ static void run_host(const struct limit *limit)
 		_exit(0);
 	/* The threads are the host's, and there before the limit is. */
 	set_soft_limit(limit->resource, before.rlim_cur);
+	if (look_up_names())
+		_exit(2);
 	pthread_barrier_init(&host.begin, NULL, THREADS + 1);
 	for (int i = 0; i < THREADS; i++)
 		if (pthread_create(&threads[i], NULL, record_many, NULL))
@@ -155,7 +167,7 @@ static void run_host(const struct limit *limit)
 /* The next host, which has no such limit. */
 static void run_next_host(void)
 {
-	if (usagelog_open(&host.log, path, NULL) || record(1))
+	if (usagelog_open(&host.log, path, NULL) || look_up_names() || record(1))
 		_exit(1);
 	_exit(usagelog_close(host.log, 10000) ? 1 : 0);
 }
