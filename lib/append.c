@@ -118,9 +118,14 @@ static void write_padding(struct ul_lane *lane, uint32_t number)
 	write_slot(lane, number, ul_tag(UL_KIND_PADDING, 0), 0, zero);
 }
 
+/*
+ * A number past the end of a page is nobody's, even if a signal handler has gone on in the page behind since, and stored its call in the slot of that
+ * number. A number in a page is ours alone, and its slot empty.
+ */
 void ul_lane_abandon(struct ul_lane *lane, uint32_t number)
 {
-	if (number < lane->page_end)
+	if (number < lane->page_end && number < atomic_load_explicit(&lane->next, memory_order_relaxed) &&
+	    !__atomic_load_n(&lane->slots[number].checksum, __ATOMIC_RELAXED))
 		write_padding(lane, number);
 }
 

@@ -282,7 +282,8 @@ void ul_handle_after_fork(usagelog *log)
 	log->spare = NULL;
 	atomic_store_explicit(&log->current, NULL, memory_order_relaxed);
 	ul_helper_forget(log);
-	log->helper_failed = log->helper_called = log->parked = log->delivering = false;
+	log->helper_failed = log->helper_called = log->delivering = false;
+	atomic_store_explicit(&log->parked, false, memory_order_relaxed);
 	log->held_count = 0; /* the parent has them, too */
 	log->message_count = 0;
 	log->stats = (struct usagelog_stats){0};

@@ -79,7 +79,7 @@ static void after_fork_in_child(void)
 	init_locks(process.closed);
 	for (usagelog *log = process.open; log; log = log->next_handle)
 		ul_handle_after_fork(log);
-	pthread_mutex_init(&process.mutex, NULL);
+	pthread_mutex_unlock(&process.mutex); /* this thread took it, before */
 }
 
 static void begin_process(void)

@@ -27,6 +27,8 @@
  *   before. Where it interrupted a call of the library that holds a lock, its own call is dropped and counted
  *   (USAGELOG_CAUSE_REENTERED). One case is left: a segment that is full before the helper has the next one ready is replaced on
  *   the caller's thread, which allocates memory; a handler that may interrupt malloc() should not record at such rates.
+ * - Cancellation (pthread_cancel(), deferred) leaves no lock behind and loses nothing that was committed; but usagelog_open() and
+ *   usagelog_close() are not to be cancelled: they would not give back what they hold.
  * - Strings are terminated, UTF-8, and copied: they need not outlive the call. Names have 1 to 1,024 bytes and no control characters.
  * - How far a call has come: *reserved* (a slot is claimed), *committed* (stored: survives the death of the
  *   process), *durable* (synced: survives power loss), *folded* (in the compactor's checkpoint).
