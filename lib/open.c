@@ -101,13 +101,15 @@ void ul_deliver_warnings(usagelog *log)
 
 static int allocate_parts(usagelog *log)
 {
-	void *alive;
+	void *alive, *held;
 	int error = ul_names_open(&log->names, log->options.names_max);
 	if (error)
 		return error;
-	log->held = os_allocate(log->options.held_count_max, sizeof(*log->held));
-	if (!log->held)
-		return -ENOMEM;
+	/* Mapped, so that it takes no memory until calls are held. */
+	error = os_map_wiped(&held, log->options.held_count_max * sizeof(*log->held));
+	if (error)
+		return error;
+	log->held = held;
 	error = os_map_wiped(&alive, UL_PAGE_BYTES);
 	if (error)
 		return error;
@@ -130,7 +132,7 @@ static void free_parts(usagelog *log)
 		ul_segment_close(log->spare, true);
 	}
 	os_unmap(log->alive, UL_PAGE_BYTES);
-	free(log->held);
+	os_unmap(log->held, log->options.held_count_max * sizeof(*log->held));
 	ul_names_close(&log->names);
 	ul_directory_close(&log->directory);
 }
