@@ -278,6 +278,11 @@ static int append_locked(usagelog *log, const struct ul_pending *pending)
 	struct ul_lane *lane = ul_lane_get(log);
 	if (!lane)
 		return drop(log, -ENOMEM);
+	/* A signal handler that interrupted record() itself: what that is in the midst of using, the lane and its segment, must not change. */
+	if (atomic_load_explicit(&lane->inside, memory_order_relaxed)) {
+		atomic_fetch_add_explicit(&log->reentered, 1, memory_order_relaxed);
+		return USAGELOG_ERROR_DROPPED;
+	}
 	if (log->held_count)
 		ul_drain_held(log);
 	int error = store(log, lane, pending);
@@ -299,9 +304,15 @@ static bool is_reentered(usagelog *log)
 static int append_and_unlock(usagelog *log, const struct ul_pending *pending)
 {
 	int error = append_locked(log, pending);
+	bool synchronous = log->options.flags & USAGELOG_SYNCHRONOUS;
+	uint64_t generation = log->generation;
 	ul_unlock(log);
 	ul_deliver_warnings(log);
-	return !error && (log->options.flags & USAGELOG_SYNCHRONOUS) ? ul_flush_shared(log) : error;
+	if (error || !synchronous)
+		return error;
+	error = ul_flush_shared(log, generation);
+	/* It is committed: not that nothing was recorded. */
+	return error == USAGELOG_ERROR_CLOSED ? -ECANCELED : error;
 }
 
 /* The names behind their handles, which anything may be that a caller has. */
@@ -427,9 +438,9 @@ static int get_index(usagelog *log, const struct ul_key *key, uint32_t *index)
 	if (error)
 		return error;
 	error = name_of(log, key, &name, &own);
-	ul_unlock(log);
 	if (!error)
 		*index = name->text_bytes ? name->index : 0;
+	ul_unlock(log);
 	free(own);
 	return error;
 }

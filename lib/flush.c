@@ -9,11 +9,20 @@
 
 #include "os.h"
 
-enum { GATHER_NS = 200000 };
+enum { GATHER_NS = 200000, WAIT_NS_MAX = 100000000 };
 
 static bool reached(uint32_t done, uint32_t ticket)
 {
 	return (int32_t)(done - ticket) >= 0; /* tickets wrap around */
+}
+
+/* Release: pairs with the acquires of those who wait. */
+static void advance(_Atomic uint32_t *mark, uint32_t ticket)
+{
+	uint32_t now = atomic_load_explicit(mark, memory_order_relaxed);
+	while (!reached(now, ticket) &&
+	       !atomic_compare_exchange_weak_explicit(mark, &now, ticket, memory_order_release, memory_order_relaxed))
+		;
 }
 
 void ul_flush_done(usagelog *log, uint32_t ticket, int error)
@@ -23,26 +32,23 @@ void ul_flush_done(usagelog *log, uint32_t ticket, int error)
 		/* Release: the error is there for whoever sees the count. */
 		atomic_fetch_add_explicit(&log->flush_failed, 1, memory_order_release);
 	}
-	uint32_t done = atomic_load_explicit(&log->flush_done, memory_order_relaxed);
-	/* Release: pairs with the acquire of those who wait. */
-	while (!reached(done, ticket) &&
-	       !atomic_compare_exchange_weak_explicit(&log->flush_done, &done, ticket, memory_order_release,
-						      memory_order_relaxed))
-		;
+	/* First what is told those who wait, then what they wait for. */
+	advance(&log->flush_passed, ticket);
+	advance(&log->flush_done, ticket);
 	os_wake_all(&log->flush_done);
 }
 
 /* Of the passes that ended since `failed_before` was counted. */
-static int result_since(usagelog *log, uint64_t serial, uint32_t failed_before)
+static int result_of(usagelog *log, uint32_t ticket, uint32_t failed_before)
 {
-	if (atomic_load_explicit(&log->serial, memory_order_relaxed) != serial)
+	if (!reached(atomic_load_explicit(&log->flush_passed, memory_order_acquire), ticket))
 		return USAGELOG_ERROR_CLOSED;
 	if (atomic_load_explicit(&log->flush_failed, memory_order_acquire) != failed_before)
 		return atomic_load_explicit(&log->flush_error, memory_order_relaxed);
 	return 0;
 }
 
-static int wait_for(usagelog *log, uint64_t serial, uint32_t ticket, uint32_t failed_before, int timeout_ms)
+static int wait_for(usagelog *log, uint32_t ticket, uint32_t failed_before, int timeout_ms)
 {
 	uint64_t deadline = timeout_ms < 0 ? UINT64_MAX : os_monotonic_ns() + (uint64_t)timeout_ms * 1000000;
 	for (;;) {
@@ -54,7 +60,7 @@ static int wait_for(usagelog *log, uint64_t serial, uint32_t ticket, uint32_t fa
 			return USAGELOG_ERROR_TIMEOUT;
 		os_wait(&log->flush_done, done, deadline == UINT64_MAX ? deadline : deadline - now);
 	}
-	return result_since(log, serial, failed_before);
+	return result_of(log, ticket, failed_before);
 }
 
 /*
@@ -78,9 +84,8 @@ static void gather(usagelog *log, uint32_t done)
  * leads next, or waits again. Who waits has read `flush_done` before it saw somebody lead; and who leads stops leading before it
  * changes `flush_done`: so none sleeps on a value that will not change.
  */
-int ul_flush_shared(usagelog *log)
+int ul_flush_shared(usagelog *log, uint64_t generation)
 {
-	uint64_t serial = atomic_load_explicit(&log->serial, memory_order_relaxed);
 	/* First the count, then the ticket: a pass that covers the ticket, and fails, is seen. */
 	uint32_t failed_before = atomic_load_explicit(&log->flush_failed, memory_order_acquire);
 	/* Release: what this thread committed is seen by the pass that reads the ticket. */
@@ -88,14 +93,21 @@ int ul_flush_shared(usagelog *log)
 	for (;;) {
 		uint32_t done = atomic_load_explicit(&log->flush_done, memory_order_acquire);
 		if (reached(done, ticket))
-			return result_since(log, serial, failed_before);
+			return result_of(log, ticket, failed_before);
 		bool nobody = false;
 		if (atomic_compare_exchange_strong(&log->flush_led, &nobody, true))
 			break;
-		os_wait(&log->flush_done, done, UINT64_MAX);
+		os_wait(&log->flush_done, done, WAIT_NS_MAX);
 	}
 	ul_enter();
 	pthread_mutex_lock(&log->sync_mutex);
+	if (log->generation != generation) {
+		/* The handle ended while this one waited. */
+		pthread_mutex_unlock(&log->sync_mutex);
+		atomic_store(&log->flush_led, false);
+		ul_leave();
+		return result_of(log, ticket, failed_before);
+	}
 	uint32_t done = atomic_load_explicit(&log->flush_done, memory_order_relaxed);
 	gather(log, done);
 	int error = ul_sync_inline(log, &ticket);
@@ -118,7 +130,7 @@ static int flush_and_unlock(usagelog *log, int timeout_ms)
 		ul_drain_held(log);
 	bool held = log->held_count;
 	bool has_helper = log->helper;
-	uint64_t serial = atomic_load_explicit(&log->serial, memory_order_relaxed);
+	uint64_t generation = log->generation;
 	uint32_t ticket = 0, failed_before = 0;
 	if (has_helper) {
 		failed_before = atomic_load_explicit(&log->flush_failed, memory_order_acquire);
@@ -127,7 +139,7 @@ static int flush_and_unlock(usagelog *log, int timeout_ms)
 		ul_helper_wake(log);
 	}
 	ul_unlock(log);
-	int error = has_helper ? wait_for(log, serial, ticket, failed_before, timeout_ms) : ul_flush_shared(log);
+	int error = has_helper ? wait_for(log, ticket, failed_before, timeout_ms) : ul_flush_shared(log, generation);
 	ul_deliver_warnings(log);
 	return error ? error : held ? USAGELOG_ERROR_HELD : 0;
 }

@@ -276,7 +276,12 @@ struct usagelog {
 	struct ul_lane *lane_blocks[UL_LANE_BLOCKS_MAX];
 	uint32_t lane_block_count;
 	_Atomic uint32_t flush_wanted; /* tickets given out */
-	_Atomic uint32_t flush_done;   /* all up to this ticket are durable; a futex */
+	_Atomic uint32_t flush_done;   /* nobody waits for a ticket up to this; a futex */
+	_Atomic uint32_t flush_passed; /* a pass ended for all up to this ticket */
+	_Atomic uint32_t flush_failed; /* counts the failed passes */
+	_Atomic int flush_error;
+	_Atomic bool flush_led; /* one of those who wait syncs for all */
+	uint64_t generation;    /* counts the logs that this was a handle of. Changed under both mutexes. */
 
 	/* From here on, a new handle begins with zeros. */
 	struct usagelog_options options; /* with the defaults filled in */
@@ -296,11 +301,8 @@ struct usagelog {
 	_Atomic uint32_t message_count;
 	bool delivering;
 
-	_Atomic bool flush_led; /* one of those who wait syncs for all */
 	uint32_t
 		flush_group; /* how many waited when the last such sync ended, and were served by it. Under sync_mutex. */
-	_Atomic uint32_t flush_failed; /* counts the failed passes */
-	_Atomic int flush_error;
 	_Atomic uint64_t durable_calls;
 	_Atomic uint64_t oldest_unsynced_ns; /* monotonic; 0: none known */
 
@@ -416,7 +418,8 @@ int ul_flush(usagelog *log, int timeout_ms);
 /* After a pass that began with this ticket. */
 void ul_flush_done(usagelog *log, uint32_t ticket, int error);
 /* The synchronous mode: make what was committed before this call durable; callers at the same time share a sync. */
-int ul_flush_shared(usagelog *log);
+/* USAGELOG_ERROR_CLOSED: the log of this generation was closed without. */
+int ul_flush_shared(usagelog *log, uint64_t generation);
 
 /* Warnings: queued under the mutex, delivered without it. */
 void ul_warn(usagelog *log, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));

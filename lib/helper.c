@@ -24,6 +24,8 @@ enum {
 	REFRESHES_MAX = 16,    /* pages made writable again after a sync */
 	LOOK_NS_MIN = 1000000,
 };
+#define RETRY_NS_MIN (100 * NS_PER_MS) /* after an extension that failed; doubled each time */
+#define RETRY_NS_MAX (60000 * NS_PER_MS)
 
 /* A segment's next pages on their way: allocated, then populated. */
 struct extension {
@@ -31,6 +33,8 @@ struct extension {
 	struct ul_segment *segment; /* NULL: none is under way */
 	struct ul_job job;
 	uint32_t end;
+	uint64_t retry_ns; /* after a failure: not before, */
+	uint64_t delay_ns; /* which was so long after it */
 };
 
 struct refresh {
@@ -57,7 +61,8 @@ struct ul_helper {
 	struct statx *sync_found; /* and where its check writes to */
 	uint32_t sync_capacity;
 	uint32_t sync_left;
-	uint64_t oldest_ns; /* when something uncovered was first seen; 0: nothing is */
+	uint64_t oldest_ns; /* since when something uncovered may be there; 0: nothing is */
+	uint64_t clean_ns;  /* when nothing was, last; 0: not known */
 	uint64_t idle_ns;   /* when everything was last seen covered */
 	uint64_t retry_ns;  /* after a failed pass: not before */
 	struct refresh refreshes[REFRESHES_MAX];
@@ -100,6 +105,7 @@ static void populated(void *owner, struct ul_job *job)
 	struct extension *extension = owner;
 	(void)job; /* what could not be populated is merely slower the first time */
 	extension->helper->jobs_left--;
+	extension->delay_ns = extension->retry_ns = 0;
 	ul_segment_publish(extension->segment, extension->end);
 	extension_ends(extension);
 }
@@ -110,6 +116,9 @@ static void extended(void *owner, struct ul_job *job)
 	extension->helper->jobs_left--;
 	if (job->result) {
 		/* The next caller that needs the room tries for itself, and decides. */
+		extension->delay_ns = extension->delay_ns ? 2 * extension->delay_ns : RETRY_NS_MIN;
+		extension->delay_ns = extension->delay_ns < RETRY_NS_MAX ? extension->delay_ns : RETRY_NS_MAX;
+		extension->retry_ns = os_monotonic_ns() + extension->delay_ns;
 		extension_ends(extension);
 		return;
 	}
@@ -125,7 +134,7 @@ static void extend(struct ul_helper *helper, struct extension *extension, struct
 	wanted = wanted < segment->page_count ? wanted : segment->page_count;
 	extension->helper = helper;
 	extension->segment = segment;
-	if (ready >= wanted) {
+	if (ready >= wanted || os_monotonic_ns() < extension->retry_ns) {
 		extension_ends(extension);
 		return;
 	}
@@ -197,7 +206,9 @@ static bool is_short_of_pages(const struct ul_helper *helper)
 		return false;
 	uint32_t ready = atomic_load_explicit(&segment->ready_pages, memory_order_relaxed);
 	uint32_t page = atomic_load_explicit(&segment->next_page, memory_order_relaxed);
-	return ready < segment->page_count && (double)(ready - page) < helper->pages_a_ns * (AHEAD_MS / 2) * NS_PER_MS;
+	double least = helper->pages_a_ns * (AHEAD_MS / 2) * NS_PER_MS;
+	return ready < segment->page_count &&
+	       ready - page < (least < AHEAD_PAGES_MAX / 2 ? least : AHEAD_PAGES_MAX / 2);
 }
 
 /* ---- the next segment --------------------------------------------------------------------------------------- */
@@ -393,12 +404,15 @@ static uint64_t sync_if_due(struct ul_helper *helper, uint64_t now)
 	if (!dirty)
 		helper->oldest_ns = 0;
 	else if (!helper->oldest_ns)
-		helper->oldest_ns = now;
+		helper->oldest_ns = helper->clean_ns ? helper->clean_ns : now; /* it was stored some time since */
+	if (!dirty)
+		helper->clean_ns = now;
 	if (dirty || asked)
 		helper->idle_ns = 0;
 	atomic_store_explicit(&log->oldest_unsynced_ns, helper->oldest_ns, memory_order_relaxed);
 	bool enough = is_enough(helper);
-	if (is_short_of_pages(helper))
+	bool overdue = asked || (dirty && now >= helper->oldest_ns + 2 * interval_ns);
+	if (!overdue && is_short_of_pages(helper))
 		return UINT64_MAX; /* the jobs under way wake us */
 	if (asked || (dirty && now >= helper->retry_ns && (enough || now >= helper->oldest_ns + interval_ns))) {
 		begin_pass(helper);
@@ -477,6 +491,9 @@ static void work_once(struct ul_helper *helper)
 	if (atomic_load(&helper->stop))
 		due = now;
 	helper->backend.kind->wait(&helper->backend, due == UINT64_MAX ? due : due > now ? due - now : 0);
+	/* Asleep without an end, all was clean until now. */
+	if (due == UINT64_MAX && !helper->passing)
+		helper->clean_ns = os_monotonic_ns();
 }
 
 static void open_backend(struct ul_helper *helper)
@@ -576,9 +593,11 @@ bool ul_helper_stop(usagelog *log, uint64_t deadline_ns)
 		os_wait(&helper->ended, 0, deadline_ns == UINT64_MAX ? deadline_ns : deadline_ns - now);
 	}
 	pthread_join(helper->thread, NULL);
+	ul_lock(log);
+	log->helper = NULL; /* first: a forked child closes what it finds there */
+	ul_unlock(log);
 	os_close(helper->event);
 	free(helper);
-	log->helper = NULL;
 	return true;
 }
 

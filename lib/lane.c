@@ -135,7 +135,13 @@ struct ul_lane *ul_lane_get(usagelog *log)
 	if (!lane)
 		lane = log->lane_blocks[log->lane_block_count - 1];
 	ul_process_thread_begins();
-	atomic_store_explicit(&lane->owner, thread_id(), memory_order_relaxed);
+	if (atomic_load_explicit(&lane->owner, memory_order_relaxed) != thread_id()) {
+		atomic_store_explicit(&lane->inside, 0,
+				      memory_order_relaxed); /* its last owner may have ended in a handler */
+		atomic_store_explicit(&lane->owner, thread_id(), memory_order_relaxed);
+	}
+	if (serial == UL_CLOSED)
+		return lane; /* for the one who closes */
 	/* The lane before the serial: a signal handler compares the serial, and then uses the lane. */
 	ul_thread.serial = 0;
 	atomic_signal_fence(memory_order_seq_cst);

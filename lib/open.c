@@ -83,6 +83,7 @@ void ul_deliver_warnings(usagelog *log)
 	ul_lock(log);
 	while (log->options.warning && log->message_count && !log->delivering) {
 		usagelog_warning_fn warning = log->options.warning;
+		void *arg = log->options.warning_arg;
 		struct ul_message message = log->messages[0];
 		int error = log->message_errors[0];
 		log->message_count--;
@@ -90,7 +91,7 @@ void ul_deliver_warnings(usagelog *log)
 		memmove(&log->message_errors[0], &log->message_errors[1], log->message_count * sizeof(error));
 		log->delivering = true;
 		ul_unlock(log);
-		warning(log->options.warning_arg, error, message.text);
+		warning(arg, error, message.text);
 		ul_lock(log);
 		log->delivering = false;
 	}
@@ -152,6 +153,7 @@ static void end(usagelog *log)
 	memset(&log->options, 0, sizeof(*log) - offsetof(struct usagelog, options));
 	uint32_t wanted = atomic_load_explicit(&log->flush_wanted, memory_order_relaxed);
 	atomic_store_explicit(&log->flush_done, wanted, memory_order_relaxed);
+	log->generation++;
 	ul_unlock(log);
 	pthread_mutex_unlock(&log->sync_mutex);
 	os_wake_all(&log->flush_done);
@@ -230,6 +232,19 @@ static bool wait_for_others(usagelog *log, bool parked_for_sure, uint64_t deadli
 	return true;
 }
 
+/* Another thread may be in the host's callback, which the host expects no more once this handle is closed. */
+static void wait_for_delivery(usagelog *log, uint64_t deadline_ns)
+{
+	bool delivering = true;
+	while (delivering && os_monotonic_ns() < deadline_ns) {
+		ul_lock(log);
+		delivering = log->delivering;
+		ul_unlock(log);
+		if (delivering)
+			os_pause();
+	}
+}
+
 int usagelog_close(usagelog *log, int timeout_ms)
 {
 	if (!log)
@@ -248,7 +263,9 @@ int usagelog_close(usagelog *log, int timeout_ms)
 	atomic_store_explicit(&log->serial, UL_CLOSED, memory_order_relaxed);
 	bool parked = ul_lanes_park(log);
 	ul_unlock(log);
-	bool alone = wait_for_others(log, parked, last);
+	/* Some ns, if the thread runs; one that left record() by a jump out of a signal handler would be waited for without end. */
+	uint64_t moment = os_monotonic_ns() + 10 * (uint64_t)1000000000;
+	bool alone = wait_for_others(log, parked, moment < last ? moment : last);
 	error = timeout_ms ? ul_flush(log, timeout_ms) : 0;
 	bool stopped = ul_helper_stop(log, last);
 	ul_process_remove(log);
@@ -263,6 +280,8 @@ int usagelog_close(usagelog *log, int timeout_ms)
 	}
 	drop_held(log);
 	ul_write_counters(log);
+	ul_deliver_warnings(log);
+	wait_for_delivery(log, last);
 	end(log);
 	return error;
 }

@@ -125,7 +125,10 @@ int ul_process_add(usagelog *log)
 	if (process.once_error)
 		return process.once_error;
 	pthread_mutex_lock(&process.mutex);
+	/* Under the mutex: whoever still has the handle of an earlier log sees all that was made of it since. */
+	ul_lock(log);
 	atomic_store_explicit(&log->serial, ++process.last_serial, memory_order_relaxed);
+	ul_unlock(log);
 	log->next_handle = process.open;
 	process.open = log;
 	pthread_mutex_unlock(&process.mutex);

@@ -166,6 +166,9 @@ int ul_pass_begin(usagelog *log, struct ul_pass *pass)
 	pass->ticket = atomic_load_explicit(&log->flush_wanted, memory_order_acquire);
 	ul_lock(log);
 	pass->calls = ul_committed(log);
+	/* Who is inside has claimed a slot, or will, that is perhaps not committed yet. */
+	UL_EACH_LANE (log, lane)
+		pass->calls -= atomic_load_explicit(&lane->inside, memory_order_acquire);
 	struct ul_segment *first = log->segments;
 	ul_segments_passed(log);
 	ul_unlock(log);

@@ -24,8 +24,8 @@
  *   the parent held in memory stay the parent's. A child made by vfork() or a bare clone() must not use it.
  * - Signals: the library starts at most one thread of its own, with all signals blocked, and never interrupts a system call of the
  *   host. A signal handler may call usagelog_record(), and nothing else here, with a helper, and with names that this handle has recorded
- *   before. Where it interrupted a call of the library that holds a lock, its own call is dropped and counted
- *   (USAGELOG_CAUSE_REENTERED). One case is left: a segment that is full before the helper has the next one ready is replaced on
+ *   before. Its call is dropped and counted (USAGELOG_CAUSE_REENTERED) where it interrupted a call of the library that holds a lock, or
+ *   record() itself and needs a lock. One case is left: a segment that is full before the helper has the next one ready is replaced on
  *   the caller's thread, which allocates memory; a handler that may interrupt malloc() should not record at such rates.
  * - Cancellation (pthread_cancel(), deferred) leaves no lock behind and loses nothing that was committed; but usagelog_open() and
  *   usagelog_close() are not to be cancelled: they would not give back what they hold.
@@ -236,7 +236,7 @@ struct usagelog_call {
  * USAGELOG_SYNCHRONOUS, or where calls come faster than the disk takes them: then it waits, and the stats count it.
  *
  * 0: committed (durable if synchronous). USAGELOG_ERROR_HELD, USAGELOG_ERROR_DROPPED: as above. USAGELOG_ERROR_CALL: refused.
- * Synchronous mode also: -errno of the sync: committed, not known durable.
+ * Synchronous mode also: -errno of the sync, or -ECANCELED if the handle was closed meanwhile: committed, not known durable.
  */
 USAGELOG_API int usagelog_record(usagelog *log, usagelog_model model, usagelog_context context,
 				 const struct usagelog_call *call);
