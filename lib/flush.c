@@ -112,7 +112,10 @@ int ul_flush_shared(usagelog *log, uint64_t generation)
 	gather(log, done);
 	int error = ul_sync_inline(log, &ticket);
 	log->flush_group = atomic_load_explicit(&log->flush_wanted, memory_order_relaxed) - done;
-	if (!log->helper)
+	ul_lock(log);
+	bool has_helper = log->helper;
+	ul_unlock(log);
+	if (!has_helper)
 		ul_segments_retire(log);
 	pthread_mutex_unlock(&log->sync_mutex);
 	atomic_store(&log->flush_led, false);

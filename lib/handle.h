@@ -280,8 +280,9 @@ struct usagelog {
 	_Atomic uint32_t flush_passed; /* a pass ended for all up to this ticket */
 	_Atomic uint32_t flush_failed; /* counts the failed passes */
 	_Atomic int flush_error;
-	_Atomic bool flush_led; /* one of those who wait syncs for all */
-	uint64_t generation;    /* counts the logs that this was a handle of. Changed under both mutexes. */
+	_Atomic bool flush_led;         /* one of those who wait syncs for all */
+	uint64_t generation;            /* counts the logs that this was a handle of. Changed under both mutexes. */
+	_Atomic uint32_t message_count; /* warnings that wait for delivery */
 
 	/* From here on, a new handle begins with zeros. */
 	struct usagelog_options options; /* with the defaults filled in */
@@ -298,7 +299,6 @@ struct usagelog {
 	struct usagelog_stats stats; /* the counters; the rest is filled in when asked */
 	struct ul_message messages[UL_MESSAGES_MAX];
 	int message_errors[UL_MESSAGES_MAX];
-	_Atomic uint32_t message_count;
 	bool delivering;
 
 	uint32_t

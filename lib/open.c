@@ -154,6 +154,7 @@ static void end(usagelog *log)
 	uint32_t wanted = atomic_load_explicit(&log->flush_wanted, memory_order_relaxed);
 	atomic_store_explicit(&log->flush_done, wanted, memory_order_relaxed);
 	log->generation++;
+	atomic_store_explicit(&log->message_count, 0, memory_order_relaxed);
 	ul_unlock(log);
 	pthread_mutex_unlock(&log->sync_mutex);
 	os_wake_all(&log->flush_done);
@@ -279,7 +280,9 @@ int usagelog_close(usagelog *log, int timeout_ms)
 		return stopped ? error : USAGELOG_ERROR_TIMEOUT;
 	}
 	drop_held(log);
+	pthread_mutex_lock(&log->sync_mutex);
 	ul_write_counters(log);
+	pthread_mutex_unlock(&log->sync_mutex);
 	ul_deliver_warnings(log);
 	wait_for_delivery(log, last);
 	end(log);
