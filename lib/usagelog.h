@@ -231,8 +231,9 @@ struct usagelog_call {
  * Append one call. On return it is committed: it survives the death of this process; a flush trigger, usagelog_flush() or
  * USAGELOG_SYNCHRONOUS makes it durable. Does not allocate, lock, enter the kernel, fault, or touch memory that another thread
  * writes, but for: each 64th to 512th call, which takes room by one atomic operation; the first with a name in a segment, and the first of
- * a segment (one in a million calls by default), which take a lock; the first after an idle time, which wakes the helper; and a thread that
- * records less than 512 calls between two syncs, whose next call may find its page being synced. Blocks only with
+ * a segment (one in a million calls by default), which take a lock; the first after an idle time, and one in a burst that fills
+ * `flush_size_bytes` within a millisecond or two, which wake the helper; and a thread that records less than 512 calls between two syncs,
+ * whose next call may find its page being synced. Blocks only with
  * USAGELOG_SYNCHRONOUS, or where calls come faster than the disk takes them: then it waits, and the stats count it.
  *
  * 0: committed (durable if synchronous). USAGELOG_ERROR_HELD, USAGELOG_ERROR_DROPPED: as above. USAGELOG_ERROR_CALL: refused.
