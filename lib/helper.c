@@ -353,6 +353,8 @@ static int reserve_jobs(struct ul_helper *helper, uint32_t count)
 static void begin_pass(struct ul_helper *helper)
 {
 	usagelog *log = helper->log;
+	/* What this pass does not cover was stored after it began. */
+	helper->clean_ns = os_monotonic_ns();
 	leave_pages(log);
 	pthread_mutex_lock(&log->sync_mutex);
 	int error = ul_pass_begin(log, &helper->pass);

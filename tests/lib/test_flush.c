@@ -1,6 +1,8 @@
 /* When calls become durable: by time, by size, by flush(), by each call; with io_uring, without it, without a helper. */
 #include "support.h"
 
+#include "os.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <pthread.h>
@@ -80,6 +82,23 @@ static void an_idle_helper_sleeps(void **state)
 	record_one(log, 1);
 	wait_until(stats_of(log).durable == 2);
 	assert_true(helper_switches() > before);
+	usagelog_close(log, 0);
+}
+
+/* A log that is always written to is synced once an interval, not without end. */
+static void by_time_and_no_more(void **state)
+{
+	(void)state;
+	enum { INTERVAL_MS = 20, SYNCS = 20 };
+	struct usagelog_options options = {
+		.size = sizeof(options), .flush_interval_ms = INTERVAL_MS, .flush_size_bytes = UINT64_MAX};
+	usagelog *log = open_log(path, &options);
+	uint64_t start = os_precise_ns();
+	while (stats_of(log).syncs < SYNCS)
+		record_one(log, 1);
+	/* The clock that the helper goes by ticks each 4 ms or so. */
+	uint64_t least_ms = (SYNCS - 1) * (INTERVAL_MS - 5);
+	assert_true(os_precise_ns() - start >= least_ms * 1000000);
 	usagelog_close(log, 0);
 }
 
@@ -229,11 +248,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
-		TEST(by_time),           TEST(an_idle_helper_sleeps),
-		TEST(by_size),           TEST(by_size_of_what_was_ready),
-		TEST(by_flush),          TEST(without_waiting),
-		TEST(with_system_calls), TEST(without_a_helper),
-		TEST(synchronous),       TEST(many_flush_at_once),
+		TEST(by_time),         TEST(an_idle_helper_sleeps),     TEST(by_time_and_no_more),
+		TEST(by_size),         TEST(by_size_of_what_was_ready), TEST(by_flush),
+		TEST(without_waiting), TEST(with_system_calls),         TEST(without_a_helper),
+		TEST(synchronous),     TEST(many_flush_at_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
