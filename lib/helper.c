@@ -20,7 +20,6 @@ enum {
 	AHEAD_PAGES_LEAST = 256,
 	AHEAD_MS = 250,        /* what is taken in this time */
 	EXTENSION_PAGES = 512, /* 2 MiB at a time */
-	FAST_CALLS = 512,      /* a lane that records so many between two syncs leaves its page to them */
 	REFRESHES_MAX = 16,    /* pages made writable again after a sync */
 	LOOK_NS_MIN = 1000000,
 };
@@ -237,27 +236,6 @@ static void sourcing_step_done(void *owner, struct ul_job *job)
 
 /* ---- pages that are stored to while they are synced --------------------------------------------------------- */
 
-/*
- * A sync makes the pages that it writes read-only, and the next store to one faults into the filesystem. So a lane that records fast leaves
- * the page that it has to the sync, and goes on in another: some slots are lost of many pages. A slow one would waste most of its page. It
- * stays, and its page is made writable again, here, as soon as the sync is over.
- */
-static void leave_pages(usagelog *log)
-{
-	ul_lock(log);
-	UL_EACH_LANE (log, lane) {
-		uint32_t limit = atomic_load_explicit(&lane->limit, memory_order_relaxed);
-		uint32_t calls = (uint32_t)ul_lane_calls(lane);
-		bool fast = calls - lane->calls_at_pass >= FAST_CALLS;
-		lane->calls_at_pass = calls;
-		/* The owner may be on its way to another page: then the limit is not the same any more, and it stays. */
-		if (fast && limit > UL_LEAVE_PAGE)
-			atomic_compare_exchange_strong_explicit(&lane->limit, &limit, UL_LEAVE_PAGE,
-								memory_order_relaxed, memory_order_relaxed);
-	}
-	ul_unlock(log);
-}
-
 static void refreshed(void *owner, struct ul_job *job)
 {
 	struct ul_helper *helper = owner;
@@ -267,6 +245,7 @@ static void refreshed(void *owner, struct ul_job *job)
 	refresh->segment = NULL;
 }
 
+/* A sync has made read-only the pages that slow lanes stay in: make them writable again, so that the next call need not. */
 static void refresh_pages(struct ul_helper *helper)
 {
 	usagelog *log = helper->log;
@@ -355,7 +334,6 @@ static void begin_pass(struct ul_helper *helper)
 	usagelog *log = helper->log;
 	/* What this pass does not cover was stored after it began. */
 	helper->clean_ns = os_monotonic_ns();
-	leave_pages(log);
 	pthread_mutex_lock(&log->sync_mutex);
 	int error = ul_pass_begin(log, &helper->pass);
 	if (!error)

@@ -14,6 +14,9 @@
 #include "os.h"
 #include "rescue.h"
 
+/* A lane that records so many calls between two syncs leaves its page to them. */
+enum { FAST_CALLS = 512 };
+
 /* Committed slots of a page, and how many of these stand before the first that is not. */
 static void count_page(const struct ul_segment *segment, uint32_t page, uint8_t *committed, uint8_t *leading)
 {
@@ -104,6 +107,27 @@ static int look_at_segment(struct ul_pass *pass, struct ul_segment *segment)
 	return 0;
 }
 
+/*
+ * A sync makes the pages that it writes read-only, and the next store to one faults into the filesystem. So a lane that records fast leaves
+ * the page that it has to the sync, and goes on in another: some slots are lost of many pages. A slow one would waste most of its page. It
+ * stays, and the helper makes its page writable again as soon as the sync is over.
+ */
+static void leave_pages(usagelog *log)
+{
+	ul_lock(log);
+	UL_EACH_LANE (log, lane) {
+		uint32_t limit = atomic_load_explicit(&lane->limit, memory_order_relaxed);
+		uint32_t calls = (uint32_t)ul_lane_calls(lane);
+		bool fast = calls - lane->calls_at_pass >= FAST_CALLS;
+		lane->calls_at_pass = calls;
+		/* The owner may be on its way to another page: then the limit is not the same any more, and it stays. */
+		if (fast && limit > UL_LEAVE_PAGE)
+			atomic_compare_exchange_strong_explicit(&lane->limit, &limit, UL_LEAVE_PAGE,
+								memory_order_relaxed, memory_order_relaxed);
+	}
+	ul_unlock(log);
+}
+
 /* Add a page to the ranges of its segment, of which there may be so many as there are sync blocks: then the last one grows. */
 static int add_page(struct ul_pass *pass, struct ul_segment *segment, uint32_t page, uint32_t first_range)
 {
@@ -175,6 +199,8 @@ int ul_pass_begin(usagelog *log, struct ul_pass *pass)
 	int error = 0;
 	for (struct ul_segment *segment = first; segment && !error; segment = segment->next)
 		error = look_at_segment(pass, segment);
+	/* Not before: a page that is begun between the two would be looked at, and synced. */
+	leave_pages(log);
 	uint32_t seen = 0;
 	for (struct ul_segment *segment = first_segment(log); segment && !error; segment = segment->next)
 		error = find_ranges(pass, segment, &seen);

@@ -23,9 +23,9 @@
 #include "support.h"
 
 enum {
-	RECORDS = 200000,
+	RECORDS = 100000,
 	WARM_UP = 20000,
-	PACE_NS = 2000,
+	PACE_NS = 8000,
 	GAP_NS = 1000000,
 	SYNCS = 40,
 	READY_PAGES = 128,
@@ -212,7 +212,7 @@ static void record_is_quiet(void **state)
 	make_directory(path);
 	struct usagelog_options options = {.size = sizeof(options),
 					   .segment_size_bytes = 1 << 30,
-					   .flush_interval_ms = 10,
+					   .flush_interval_ms = 20,
 					   .flush_size_bytes = 64 << 20};
 	recorder.log = open_log(path, &options);
 	struct names *names = &recorder.names;
