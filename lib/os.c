@@ -252,6 +252,12 @@ int os_populate(void *address, size_t bytes)
 	return madvise(address, bytes, MADV_POPULATE_WRITE) ? -errno : 0;
 }
 
+void os_unpopulate(void *address, size_t bytes)
+{
+	if (!fault(OS_POPULATE))
+		madvise(address, bytes, MADV_DONTNEED);
+}
+
 static int lock_command(int fd, int command, struct flock *lock)
 {
 	*lock = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};

@@ -76,6 +76,8 @@ int os_map_wiped(void **address, size_t bytes);
 void os_unmap(void *address, size_t bytes);
 /* Make the pages present and writable, without a fault later. */
 int os_populate(void *address, size_t bytes);
+/* The opposite, for a shared mapping: the next access to one of these pages finds it in the file again. As far as that can be had. */
+void os_unpopulate(void *address, size_t bytes);
 /* Take the write lock of FORMAT.md 3.6: 0, or -EAGAIN if somebody has it. */
 int os_lock(int fd);
 /* Does somebody else hold it? 1, 0 or -errno. */
