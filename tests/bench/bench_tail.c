@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -47,6 +48,8 @@ struct mode {
 	bool records, syncs, uring;
 	struct bench_histogram histogram;
 	uint64_t skipped; /* beats of the pace that passed while a call, or the machine, took longer */
+	/* What the system counted of this thread: it asked for a page, it waited for something, it was taken off the processor. */
+	uint64_t faults, waits, preemptions;
 	struct usagelog_stats stats;
 	int backend, backend_error;
 };
@@ -168,6 +171,22 @@ static void add_stats(struct mode *mode, const struct usagelog_stats *before, co
 	mode->backend_error = after->backend_error;
 }
 
+static struct rusage usage_of_thread(void)
+{
+	struct rusage usage;
+	if (getrusage(RUSAGE_THREAD, &usage))
+		bench_die("getrusage", -errno);
+	return usage;
+}
+
+static void add_usage(struct mode *mode, const struct rusage *before)
+{
+	struct rusage after = usage_of_thread();
+	mode->faults += (uint64_t)(after.ru_minflt - before->ru_minflt + after.ru_majflt - before->ru_majflt);
+	mode->waits += (uint64_t)(after.ru_nvcsw - before->ru_nvcsw);
+	mode->preemptions += (uint64_t)(after.ru_nivcsw - before->ru_nivcsw);
+}
+
 static void run_records(struct mode *mode, double seconds)
 {
 	struct usagelog_options options = {.size = sizeof(options),
@@ -178,8 +197,10 @@ static void run_records(struct mode *mode, double seconds)
 	struct beat beat = {.due = bench_ticks(), .step = bench_ticks_of_ns(pace_ns)};
 	warm_up(&log, beat);
 	struct usagelog_stats before = stats_of(log.handle);
+	struct rusage usage = usage_of_thread();
 	beat.due = bench_ticks();
 	int error = pace_record(&log, &mode->histogram, &beat, beat.due + bench_ticks_of_ns(seconds * 1e9));
+	add_usage(mode, &usage);
 	if (error)
 		bench_die("record", error);
 	struct usagelog_stats after = stats_of(log.handle);
@@ -191,7 +212,9 @@ static void run_records(struct mode *mode, double seconds)
 static void run_bare(struct mode *mode, double seconds)
 {
 	struct beat beat = {.due = bench_ticks(), .step = bench_ticks_of_ns(pace_ns)};
+	struct rusage usage = usage_of_thread();
 	pace_bare(&mode->histogram, &beat, beat.due + bench_ticks_of_ns(seconds * 1e9));
+	add_usage(mode, &usage);
 	mode->skipped += beat.skipped;
 }
 
@@ -362,6 +385,9 @@ static void print_json(const struct unpaced *result)
 		bench_json_text("what", mode->what);
 		bench_json_histogram("latency", &mode->histogram);
 		bench_json_count("skipped", mode->skipped);
+		bench_json_count("faults", mode->faults);
+		bench_json_count("waits", mode->waits);
+		bench_json_count("preemptions", mode->preemptions);
 		if (mode->records) {
 			bench_json_text("backend", backend_name(mode->backend));
 			print_stats_json(&mode->stats);
@@ -376,12 +402,14 @@ static void print_json(const struct unpaced *result)
 static void print_mode(const struct mode *mode)
 {
 	const struct bench_histogram *all = &mode->histogram;
-	printf("%-34s %8s %8s %8s %8s %8s %8s", mode->what, bench_ns_text(bench_quantile_ns(all, 0.5)),
+	printf("%-34s %8s %8s %8s %8s %8s %7s", mode->what, bench_ns_text(bench_quantile_ns(all, 0.5)),
 	       bench_ns_text(bench_quantile_ns(all, 0.99)), bench_ns_text(bench_quantile_ns(all, 0.999)),
 	       bench_ns_text(bench_quantile_ns(all, 0.9999)), bench_ns_text(bench_most_ns(all)),
 	       bench_count_text((double)bench_count_over(all, 100e3)));
+	printf(" %6llu %6llu %9llu", (unsigned long long)mode->faults, (unsigned long long)mode->waits,
+	       (unsigned long long)mode->preemptions);
 	if (mode->records)
-		printf(" %7llu %9llu %7llu %7llu", (unsigned long long)mode->stats.syncs,
+		printf(" %6llu %9llu %12llu %4llu", (unsigned long long)mode->stats.syncs,
 		       (unsigned long long)mode->stats.rotations, (unsigned long long)mode->stats.inline_rotations,
 		       (unsigned long long)mode->stats.inline_extensions);
 	putchar('\n');
@@ -393,8 +421,8 @@ static void print_table(const struct unpaced *result)
 {
 	bench_machine_print(bench_clock_name());
 	printf("one call each %.0f ns, %.3g s of each mode in %u rounds\n\n", pace_ns, seconds_per_mode, round_count);
-	printf("%-34s %8s %8s %8s %8s %8s %8s %7s %9s %15s\n", "", "p50", "p99", "p99.9", "p99.99", "max", ">100 us",
-	       "syncs", "rotations", "inline rot. ext.");
+	printf("%-34s %8s %8s %8s %8s %8s %7s %6s %6s %9s %6s %9s %17s\n", "", "p50", "p99", "p99.9", "p99.99", "max",
+	       ">100 us", "faults", "waits", "preempted", "syncs", "rotations", "inline: rot. ext.");
 	for (int i = 0; i < MODES; i++)
 		print_mode(&modes[i]);
 	double bytes = (double)result->records * ENTRY_BYTES;

@@ -20,7 +20,7 @@ KEYS = {
         f"{figure}_ns {figure}_least_ns {figure}_most_ns {figure}_quartile_low_ns {figure}_quartile_high_ns"
         for figure in ("floor_caller", "floor_coarse", "record_caller", "record_interned", "record_strings",
                        "record_strings_fresh", "record_2_threads")])},
-    "bench_tail": {"": "seconds_per_mode rounds pace_ns modes unpaced", "modes.[]": "name what latency skipped",
+    "bench_tail": {"": "seconds_per_mode rounds pace_ns modes unpaced", "modes.[]": "name what latency skipped faults waits preemptions",
                    "modes.[].latency": LATENCY,
                    "unpaced": "records seconds records_per_second durable_records_per_second bytes_per_second "
                               "populate_bytes_per_second write_fdatasync_bytes_per_second " + COUNTERS},
