@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { DAY_SECONDS = 86400, SECOND_NS = 1000000000 };
+enum { DAY_SECONDS = 86400, HOUR_SECONDS = 3600, QUARTER_SECONDS = 900, SECOND_NS = 1000000000 };
 
 int calendar_set_zone(const char *zone)
 {
@@ -66,6 +66,34 @@ int32_t calendar_find_day(struct calendar *calendar, int64_t time_ns)
 		end = find_change(second, end - 1);
 	*calendar = (struct calendar){.start_ns = to_ns(start), .end_ns = to_ns(end), .day = (int32_t)day};
 	return calendar->day;
+}
+
+/* Do two quarters begin in the same local hour, under the same offset? */
+static bool share_hour(int64_t left, int64_t right)
+{
+	int64_t left_offset = offset_at(left * QUARTER_SECONDS), right_offset = offset_at(right * QUARTER_SECONDS);
+	return left_offset == right_offset &&
+	       floor_divide(left * QUARTER_SECONDS + left_offset, HOUR_SECONDS) ==
+		       floor_divide(right * QUARTER_SECONDS + right_offset, HOUR_SECONDS);
+}
+
+int32_t calendar_hour_of(struct calendar_hour *hour, int32_t quarter)
+{
+	if (quarter >= hour->first && quarter < hour->end)
+		return (int32_t)hour->first;
+	*hour = (struct calendar_hour){quarter, (int64_t)quarter + 1};
+	/* An hour has four quarters, so neither loop goes further than three. */
+	while (hour->first > INT32_MIN && share_hour(hour->first - 1, quarter))
+		hour->first--;
+	while (share_hour(hour->end, quarter))
+		hour->end++;
+	return (int32_t)hour->first;
+}
+
+int32_t calendar_quarter_day(int32_t quarter)
+{
+	int64_t second = (int64_t)quarter * QUARTER_SECONDS;
+	return (int32_t)floor_divide(second + offset_at(second), DAY_SECONDS);
 }
 
 /* The Gregorian calendar in eras of 400 years, March being a year's first month, so that the leap day is its last. */

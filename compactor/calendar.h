@@ -28,6 +28,16 @@ static inline int32_t calendar_day(struct calendar *calendar, int64_t time_ns)
 	return calendar_find_day(calendar, time_ns);
 }
 
+/* A local hour, by quarters of an hour since the epoch (FORMAT.md): those in [first, end) begin in it. Zero it to begin. */
+struct calendar_hour {
+	int64_t first, end;
+};
+
+/* The first quarter of the local hour that this one begins in. Where the offset from UTC changes, an hour ends. */
+int32_t calendar_hour_of(struct calendar_hour *hour, int32_t quarter);
+/* The day that a quarter begins in. */
+int32_t calendar_quarter_day(int32_t quarter);
+
 enum { CALENDAR_DAY_BYTES = 16, CALENDAR_TIME_BYTES = 40 };
 
 /* YYYY-MM-DD. Days that a call can have lie in the years 1677 to 2262; others are cut to four digits of year. */

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "context.h"
-#include "money.h"
 #include "os.h"
 
 void checkpoint_clear(struct checkpoint *checkpoint)
@@ -15,7 +13,7 @@ void checkpoint_clear(struct checkpoint *checkpoint)
 		runs_clear(&checkpoint->segments[i].runs);
 	free(checkpoint->segments);
 	free(checkpoint->days);
-	free(checkpoint->rollups);
+	totals_clear(&checkpoint->totals);
 	free(checkpoint->calls);
 	free(checkpoint->files);
 	*checkpoint = (struct checkpoint){0};
@@ -57,12 +55,6 @@ static int load_segments(struct checkpoint *checkpoint, const struct ul_containe
 
 static void rename_records(struct checkpoint *checkpoint, const uint32_t *name_of)
 {
-	for (size_t i = 0; i < checkpoint->rollup_count; i++) {
-		struct ul_row *row = &checkpoint->rollups[i].row;
-		row->provider = name_of[row->provider];
-		row->model = name_of[row->model];
-		row->dimensions = name_of[row->dimensions];
-	}
 	for (size_t i = 0; i < checkpoint->call_count; i++) {
 		struct ul_last_call *call = &checkpoint->calls[i];
 		call->provider = name_of[call->provider];
@@ -79,24 +71,17 @@ static int load_records(struct checkpoint *checkpoint, struct names *names, cons
 	if (error)
 		return error;
 	checkpoint->days = copy_records(file, UL_SECTION_DAYS, sizeof(struct ul_day), &checkpoint->day_count);
-	checkpoint->rollups =
-		copy_records(file, UL_SECTION_ROLLUPS, sizeof(struct ul_rollup), &checkpoint->rollup_count);
 	checkpoint->calls = copy_records(file, UL_SECTION_CALLS, sizeof(struct ul_last_call), &checkpoint->call_count);
 	checkpoint->files = copy_records(file, UL_SECTION_FILES, sizeof(struct ul_named_file), &checkpoint->file_count);
-	if (!checkpoint->days || !checkpoint->rollups || !checkpoint->calls || !checkpoint->files)
+	uint32_t *name_of = names_of_file(names, file);
+	if (!checkpoint->days || !checkpoint->calls || !checkpoint->files || !name_of) {
+		free(name_of);
 		return -ENOMEM;
-	uint64_t count;
-	ul_container_records(file, UL_SECTION_STRINGS, &count);
-	uint32_t *name_of = os_allocate((size_t)count + 1, sizeof(*name_of));
-	if (!name_of)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < count; i++) {
-		struct ul_text text = ul_container_string(file, i);
-		name_of[i] = names_intern(names, text.text, text.bytes);
 	}
 	rename_records(checkpoint, name_of);
+	error = totals_load(&checkpoint->totals, name_of, file);
 	free(name_of);
-	return names->error;
+	return error;
 }
 
 int checkpoint_load(struct checkpoint *checkpoint, struct names *names, const struct ul_container *file)
@@ -199,104 +184,27 @@ int checkpoint_set_day(struct checkpoint *checkpoint, const struct ul_day *day)
 	return 0;
 }
 
-static size_t rollup_place(const struct checkpoint *checkpoint, int64_t day)
+static int32_t newest_from(const struct checkpoint *checkpoint, size_t count)
 {
-	size_t low = 0, high = checkpoint->rollup_count;
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-		if (checkpoint->rollups[middle].day < day)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low;
+	return checkpoint->day_count > count ? checkpoint->days[checkpoint->day_count - count].day : INT32_MIN;
 }
 
-const struct ul_rollup *checkpoint_day_rollups(const struct checkpoint *checkpoint, int32_t day, size_t *count)
+struct checkpoint_window checkpoint_window(const struct checkpoint *checkpoint)
 {
-	size_t first = rollup_place(checkpoint, day);
-	*count = rollup_place(checkpoint, (int64_t)day + 1) - first;
-	return *count ? &checkpoint->rollups[first] : NULL;
+	return (struct checkpoint_window){.recent_from = newest_from(checkpoint, UL_RECENT_DAYS),
+					  .hours_from = newest_from(checkpoint, UL_HOUR_DAYS)};
 }
 
-/* The dimensions of a roll-up: those of a row less all but operation and error_type. */
-static uint32_t rollup_dimensions(struct names *names, uint32_t dimensions)
+int checkpoint_trim(struct checkpoint *checkpoint)
 {
-	char operation[UL_NAME_BYTES_MAX + 1], error_type[UL_NAME_BYTES_MAX + 1], reduced[UL_CONTEXT_BYTES_MAX];
-	struct ul_text text = names_text(names, dimensions);
-	struct ul_attributes attributes = {0};
-	if (ul_context_string(text.text, text.bytes, "operation", operation))
-		attributes.operation = operation;
-	if (ul_context_string(text.text, text.bytes, "error_type", error_type))
-		attributes.error_type = error_type;
-	size_t bytes = 0;
-	enum ul_context_error error = ul_context_build(&attributes, reduced, &bytes);
-	/* Both come from a valid context, so they make one. */
-	assert(error == UL_CONTEXT_OK);
-	return error || !bytes ? NAME_NO_DIMENSIONS : names_intern(names, reduced, bytes);
-}
-
-static int reduce(struct facts *reduced, struct names *names, const struct facts *facts)
-{
-	for (uint32_t i = 0; i < facts->rows.count; i++) {
-		struct ul_row row = *(const struct ul_row *)table_record(&facts->rows, i);
-		row.dimensions = rollup_dimensions(names, row.dimensions);
-		row.prompt_band = 0;
-		facts_add_row(reduced, &row);
-	}
-	return reduced->error ? reduced->error : names->error;
-}
-
-int checkpoint_add_rollups(struct checkpoint *checkpoint, struct names *names, const struct facts *facts)
-{
-	struct facts sums;
-	size_t first = rollup_place(checkpoint, facts->day), next = rollup_place(checkpoint, (int64_t)facts->day + 1);
-	size_t after = checkpoint->rollup_count - next;
-	facts_init(&sums, facts->day);
-	for (size_t i = first; i < next; i++)
-		facts_add_row(&sums, &checkpoint->rollups[i].row);
-	int error = reduce(&sums, names, facts);
-	struct ul_rollup *rollups = NULL;
-	if (!error) {
-		rollups = os_allocate(first + sums.rows.count + after + 1, sizeof(*rollups));
-		error = rollups ? 0 : -ENOMEM;
-	}
-	if (!error) {
-		if (first)
-			memcpy(rollups, checkpoint->rollups, first * sizeof(*rollups));
-		for (uint32_t i = 0; i < sums.rows.count; i++)
-			rollups[first + i] = (struct ul_rollup){.day = facts->day,
-								.row = *(struct ul_row *)table_record(&sums.rows, i)};
-		if (after)
-			memcpy(rollups + first + sums.rows.count, checkpoint->rollups + next, after * sizeof(*rollups));
-		free(checkpoint->rollups);
-		checkpoint->rollups = rollups;
-		checkpoint->rollup_count = first + sums.rows.count + after;
-	}
-	facts_clear(&sums);
-	return error;
+	struct checkpoint_window window = checkpoint_window(checkpoint);
+	return totals_trim(&checkpoint->totals, window.recent_from, window.hours_from);
 }
 
 int checkpoint_agrees(const struct checkpoint *checkpoint, struct names *names, const struct facts *facts)
 {
-	struct facts sums;
-	size_t count, found = 0, wanted = 0;
-	const struct ul_rollup *rollups = checkpoint_day_rollups(checkpoint, facts->day, &count);
-	facts_init(&sums, facts->day);
-	int result = reduce(&sums, names, facts);
-	for (uint32_t i = 0; i < sums.rows.count; i++)
-		wanted += !row_is_zero(table_record(&sums.rows, i));
-	for (size_t i = 0; i < count && !result; i++) {
-		const struct ul_row *row = table_get(&sums.rows, &rollups[i].row);
-		if (!row)
-			result = -ENOMEM;
-		else if (!row_is_zero(row))
-			found += memcmp(row, &rollups[i].row, sizeof(*row)) == 0;
-		else if (!row_is_zero(&rollups[i].row))
-			wanted = SIZE_MAX;
-	}
-	facts_clear(&sums);
-	return result ? result : found == wanted;
+	bool recent = facts->day >= checkpoint_window(checkpoint).recent_from;
+	return totals_agree(&checkpoint->totals, names, facts, recent);
 }
 
 int last_call_compare(const void *left, const void *right)
@@ -344,10 +252,10 @@ struct draft {
 	uint8_t *used;
 	struct ul_folded_segment *segments;
 	struct ul_run *runs;
-	struct ul_rollup *rollups;
 	struct ul_last_call *calls;
 	struct ul_named_file *files;
-	uint64_t run_count, rollup_count;
+	struct totals_draft totals;
+	uint64_t run_count;
 };
 
 static void draft_clear(struct draft *draft)
@@ -356,15 +264,9 @@ static void draft_clear(struct draft *draft)
 	free(draft->used);
 	free(draft->segments);
 	free(draft->runs);
-	free(draft->rollups);
 	free(draft->calls);
 	free(draft->files);
-}
-
-static int compare_rollups(const void *left, const void *right)
-{
-	const struct ul_rollup *a = left, *b = right;
-	return a->day != b->day ? (a->day > b->day) - (a->day < b->day) : row_compare(&a->row, &b->row);
+	totals_draft_clear(&draft->totals);
 }
 
 static int compare_files(const void *left, const void *right)
@@ -384,10 +286,9 @@ static int draft_allocate(struct draft *draft, const struct checkpoint *checkpoi
 	draft->used = os_allocate(names->count, 1);
 	draft->segments = os_allocate(checkpoint->segment_count + 1, sizeof(*draft->segments));
 	draft->runs = os_allocate(runs, sizeof(*draft->runs));
-	draft->rollups = os_allocate(checkpoint->rollup_count + 1, sizeof(*draft->rollups));
 	draft->calls = os_allocate(checkpoint->call_count + 1, sizeof(*draft->calls));
 	draft->files = os_allocate(checkpoint->file_count + 1, sizeof(*draft->files));
-	bool all = draft->used && draft->segments && draft->runs && draft->rollups && draft->calls && draft->files;
+	bool all = draft->used && draft->segments && draft->runs && draft->calls && draft->files;
 	return all ? 0 : -ENOMEM;
 }
 
@@ -400,13 +301,6 @@ static void gather(struct draft *draft, const struct checkpoint *checkpoint)
 		draft->segments[i].run_count = segment->runs.count;
 		for (uint32_t j = 0; j < segment->runs.count; j++)
 			draft->runs[draft->run_count++] = segment->runs.items[j];
-	}
-	for (size_t i = 0; i < checkpoint->rollup_count; i++) {
-		const struct ul_row *row = &checkpoint->rollups[i].row;
-		if (row_is_zero(row))
-			continue;
-		draft->rollups[draft->rollup_count++] = checkpoint->rollups[i];
-		draft->used[row->provider] = draft->used[row->model] = draft->used[row->dimensions] = 1;
 	}
 	for (size_t i = 0; i < checkpoint->call_count; i++) {
 		const struct ul_last_call *call = &checkpoint->calls[i];
@@ -422,12 +316,6 @@ static void gather(struct draft *draft, const struct checkpoint *checkpoint)
 static void renumber(struct draft *draft, const struct checkpoint *checkpoint)
 {
 	const uint32_t *index = draft->names.index;
-	for (uint64_t i = 0; i < draft->rollup_count; i++) {
-		struct ul_row *row = &draft->rollups[i].row;
-		row->provider = index[row->provider];
-		row->model = index[row->model];
-		row->dimensions = index[row->dimensions];
-	}
 	for (size_t i = 0; i < checkpoint->call_count; i++) {
 		struct ul_last_call *call = &draft->calls[i];
 		call->provider = index[call->provider];
@@ -436,7 +324,7 @@ static void renumber(struct draft *draft, const struct checkpoint *checkpoint)
 	}
 	for (size_t i = 0; i < checkpoint->file_count; i++)
 		draft->files[i].name = index[draft->files[i].name];
-	qsort(draft->rollups, draft->rollup_count, sizeof(*draft->rollups), compare_rollups);
+	totals_draft_lay_out(&draft->totals, index);
 	qsort(draft->files, checkpoint->file_count, sizeof(*draft->files), compare_files);
 }
 
@@ -446,10 +334,17 @@ static int draft_make(struct draft *draft, const struct checkpoint *checkpoint, 
 	if (error)
 		return error;
 	gather(draft, checkpoint);
-	error = names_collect(names, draft->used, &draft->names);
+	error = totals_draft_gather(&draft->totals, &checkpoint->totals, draft->used);
+	if (!error)
+		error = names_collect(names, draft->used, &draft->names);
 	if (!error)
 		renumber(draft, checkpoint);
 	return error;
+}
+
+static struct ul_section_data sum_section(enum ul_section_type type, const struct sum_list *list)
+{
+	return (struct ul_section_data){type, sizeof(struct ul_sum), list->items, list->count};
 }
 
 void *checkpoint_encode(const struct checkpoint *checkpoint, const struct names *names, const struct ul_id *log_id,
@@ -463,18 +358,26 @@ void *checkpoint_encode(const struct checkpoint *checkpoint, const struct names 
 						  .settings = checkpoint->settings,
 						  .base_generation = checkpoint->base_generation,
 						  .newest_ns = checkpoint->newest_ns};
+		const struct facts_draft *facts = &draft.totals.facts;
+		const struct sum_list *sums = draft.totals.sums;
 		const struct ul_section_data sections[] = {
 			{UL_SECTION_META, sizeof(meta), &meta, 1},
 			{UL_SECTION_STRINGS, sizeof(struct ul_string_record), draft.names.records,
 			 draft.names.record_count},
 			{UL_SECTION_STRING_BYTES, 1, draft.names.bytes, draft.names.byte_count},
+			{UL_SECTION_ROWS, sizeof(struct ul_row), facts->rows, facts->row_count},
+			{UL_SECTION_HISTOGRAMS, sizeof(struct ul_histogram), facts->histograms, facts->histogram_count},
+			{UL_SECTION_BUCKETS, sizeof(struct ul_bucket), facts->buckets, facts->bucket_count},
 			{UL_SECTION_SEGMENTS, sizeof(struct ul_folded_segment), draft.segments,
 			 checkpoint->segment_count},
 			{UL_SECTION_RUNS, sizeof(struct ul_run), draft.runs, draft.run_count},
 			{UL_SECTION_DAYS, sizeof(struct ul_day), checkpoint->days, checkpoint->day_count},
-			{UL_SECTION_ROLLUPS, sizeof(struct ul_rollup), draft.rollups, draft.rollup_count},
+			sum_section(UL_SECTION_DAY_SUMS, &sums[TOTAL_DAYS]),
 			{UL_SECTION_CALLS, sizeof(struct ul_last_call), draft.calls, checkpoint->call_count},
 			{UL_SECTION_FILES, sizeof(struct ul_named_file), draft.files, checkpoint->file_count},
+			sum_section(UL_SECTION_RECENT_SUMS, &sums[TOTAL_RECENT]),
+			sum_section(UL_SECTION_HOUR_SUMS, &sums[TOTAL_HOURS]),
+			sum_section(UL_SECTION_ATTRIBUTE_SUMS, &sums[TOTAL_ATTRIBUTES]),
 		};
 		bytes = ul_container_build(UL_CONTAINER_CHECKPOINT, log_id, sections,
 					   sizeof(sections) / sizeof(sections[0]), size_bytes);

@@ -7,9 +7,8 @@
 
 #include <stdbool.h>
 
-#include "facts.h"
-#include "names.h"
 #include "runs.h"
+#include "totals.h"
 
 struct segment_state {
 	struct ul_folded_segment record; /* first_run and run_count are the file's affair */
@@ -25,8 +24,7 @@ struct checkpoint {
 	size_t segment_count;
 	struct ul_day *days; /* by day */
 	size_t day_count;
-	struct ul_rollup *rollups; /* by day; within a day in no order */
-	size_t rollup_count;
+	struct totals totals;
 	struct ul_last_call *calls; /* by time, segment, slot */
 	size_t call_count;
 	struct ul_named_file *files;
@@ -51,13 +49,16 @@ struct ul_day *checkpoint_find_day(const struct checkpoint *checkpoint, int32_t 
 /* Set a day's fact file, adding the day if it is new. 0 or -ENOMEM. */
 int checkpoint_set_day(struct checkpoint *checkpoint, const struct ul_day *day);
 
-/* The roll-ups of a day: where they begin, and how many. */
-const struct ul_rollup *checkpoint_day_rollups(const struct checkpoint *checkpoint, int32_t day, size_t *count);
+/* The days from which on sums are held by model and by hour: the newest that there are. */
+struct checkpoint_window {
+	int32_t recent_from, hours_from;
+};
+struct checkpoint_window checkpoint_window(const struct checkpoint *checkpoint);
 
-/* Reduce rows of a day to roll-ups and add them to the checkpoint's. 0, -ENOMEM or -EOVERFLOW. */
-int checkpoint_add_rollups(struct checkpoint *checkpoint, struct names *names, const struct facts *facts);
+/* Drop the sums of days that the window has left. 0 or -ENOMEM. */
+int checkpoint_trim(struct checkpoint *checkpoint);
 
-/* Do these rows, reduced, equal the day's roll-ups? 1, 0, -ENOMEM or -EOVERFLOW. */
+/* Do facts, all that there are of a day, come to what the totals have of it? 1, 0, -ENOMEM or -EOVERFLOW. */
 int checkpoint_agrees(const struct checkpoint *checkpoint, struct names *names, const struct facts *facts);
 
 /* Make `calls` one list with the checkpoint's, in order, and keep the last 1,000. 0 or -ENOMEM. */

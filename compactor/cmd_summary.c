@@ -7,6 +7,7 @@
 
 #include "calendar.h"
 #include "command.h"
+#include "money.h"
 #include "os.h"
 #include "summary.h"
 #include "view.h"
@@ -21,43 +22,47 @@ struct shown {
 	int32_t today;
 	int32_t first_day, last_day; /* of the period */
 	bool all_days;               /* no call in the days asked for: the period is all there is */
-	struct totals all, period;
-	struct total today_total;
-	struct total month; /* of the calendar month of today, so far */
+	struct totals some_days;     /* those of the period, unless it is all days */
+	struct breakdown all, period;
+	struct ul_sum today_total;
+	struct ul_sum month; /* of the calendar month of today, so far */
 	int32_t average_days;
 };
 
 /* ---- figures ----------------------------------------------------------------------------------------------- */
 
-static struct total day_range_total(const struct totals *totals, int32_t first, int32_t last)
+static struct ul_sum day_range_total(const struct shown *shown, int32_t first, int32_t last)
 {
-	struct total sum = {0};
-	for (uint32_t i = 0; i < totals->days.count; i++) {
-		const struct total *day = table_record(&totals->days, i);
-		if (total_day(day) < first || total_day(day) > last)
-			continue;
-		/* Parts of a sum that did not overflow as a whole; wrapping keeps this defined where reversals make parts larger. */
-		sum.calls = (int64_t)((uint64_t)sum.calls + (uint64_t)day->calls);
-		sum.errors = (int64_t)((uint64_t)sum.errors + (uint64_t)day->errors);
-		sum.unpriced = (int64_t)((uint64_t)sum.unpriced + (uint64_t)day->unpriced);
-		for (size_t j = 0; j < UL_TOKEN_KINDS; j++)
-			sum.tokens[j] = (int64_t)((uint64_t)sum.tokens[j] + (uint64_t)day->tokens[j]);
-		sum.balance_tokens = (int64_t)((uint64_t)sum.balance_tokens + (uint64_t)day->balance_tokens);
-		sum.cost_pico_usd = money_stored((money_t)((unsigned __int128)money_of(sum.cost_pico_usd) +
-							   (unsigned __int128)money_of(day->cost_pico_usd)));
+	const struct table *days = &shown->whole->totals.sums[TOTAL_DAYS];
+	struct ul_sum range = {0};
+	for (uint32_t i = 0; i < days->count; i++) {
+		const struct ul_sum *day = table_record(days, i);
+		/* Parts of a sum that did not overflow as a whole: if one does nevertheless, what is shown is wrapped. */
+		if (day->number >= first && day->number <= last)
+			(void)sum_add(&range, day);
 	}
-	return sum;
+	return range;
 }
 
 /* The first and last day with calls; false: there is none. */
-static bool day_bounds(struct totals *totals, int32_t *first, int32_t *last)
+static bool day_bounds(const struct shown *shown, int32_t *first, int32_t *last)
 {
-	totals_sort_by_day(&totals->days);
-	if (!totals->days.count)
-		return false;
-	*first = total_day(table_record(&totals->days, 0));
-	*last = total_day(table_record(&totals->days, totals->days.count - 1));
-	return true;
+	const struct table *days = &shown->whole->totals.sums[TOTAL_DAYS];
+	bool any = false;
+	for (uint32_t i = 0; i < days->count; i++) {
+		const struct ul_sum *day = table_record(days, i);
+		if (sum_is_zero(day))
+			continue;
+		*first = any && *first < day->number ? *first : day->number;
+		*last = any && *last > day->number ? *last : day->number;
+		any = true;
+	}
+	return any;
+}
+
+static const struct totals *period_totals(const struct shown *shown)
+{
+	return shown->all_days ? &shown->whole->totals : &shown->some_days;
 }
 
 /* The period is the days asked for, up to today; all days if those have no call. */
@@ -66,7 +71,7 @@ static int choose_period(struct shown *shown)
 	int32_t first = shown->today, last = shown->today;
 	shown->last_day = shown->today;
 	shown->first_day = shown->today - shown->days_asked + 1;
-	bool any = day_bounds(&shown->all, &first, &last);
+	bool any = day_bounds(shown, &first, &last);
 	shown->average_days = shown->days_asked;
 	if (any && (last < shown->first_day || first > shown->last_day)) {
 		shown->all_days = true;
@@ -80,7 +85,12 @@ static int choose_period(struct shown *shown)
 		shown->average_days = last - first + 1;
 	if (shown->average_days < 1)
 		shown->average_days = 1;
-	return totals_make(&shown->period, shown->whole, &shown->view.names, shown->first_day, shown->last_day);
+	int error = shown->all_days ? 0
+				    : view_sum_days(&shown->view, shown->whole, shown->first_day, shown->last_day,
+						    &shown->some_days);
+	if (error)
+		return error;
+	return breakdown_make(&shown->period, &period_totals(shown)->facts.rows, &shown->view.names);
 }
 
 static int gather(struct shown *shown)
@@ -89,14 +99,14 @@ static int gather(struct shown *shown)
 	shown->today = calendar_day(&calendar, os_time_ns());
 	int error = view_add_pending(&shown->view, &shown->whole);
 	if (!error)
-		error = totals_make(&shown->all, shown->whole, &shown->view.names, INT32_MIN, INT32_MAX);
+		error = breakdown_make(&shown->all, &shown->whole->totals.facts.rows, &shown->view.names);
 	if (!error)
 		error = choose_period(shown);
 	if (error)
 		return error;
 	struct calendar_date date = calendar_date_of(shown->today);
-	shown->today_total = day_range_total(&shown->all, shown->today, shown->today);
-	shown->month = day_range_total(&shown->all, shown->today - (int32_t)date.day + 1, shown->today);
+	shown->today_total = day_range_total(shown, shown->today, shown->today);
+	shown->month = day_range_total(shown, shown->today - (int32_t)date.day + 1, shown->today);
 	return 0;
 }
 
@@ -117,12 +127,12 @@ static money_t projected_cost(const struct shown *shown)
 /* ---- for people -------------------------------------------------------------------------------------------- */
 
 /* Names stand last in a line, so that they may be as long and as strange as they like. */
-static void print_line(const struct total *total, const char *name, size_t name_bytes)
+static void print_line(const struct ul_sum *total, const char *name, size_t name_bytes)
 {
 	char calls[MONEY_SHOWN_BYTES], tokens[MONEY_SHOWN_BYTES], cost[MONEY_SHOWN_BYTES], errors[MONEY_SHOWN_BYTES];
 	count_show(calls, total->calls);
 	count_show(errors, total->errors);
-	count_show(tokens, total_tokens(total));
+	count_show(tokens, sum_tokens(total));
 	money_show(cost, money_of(total->cost_pico_usd), COST_DECIMALS);
 	printf("%14s %10s %20s %18s  ", calls, errors, tokens, cost);
 	print_safely(stdout, name, name_bytes);
@@ -134,26 +144,25 @@ static void print_heading(const char *what)
 	printf("\n%14s %10s %20s %18s  %s\n", "calls", "errors", "tokens", "USD", what);
 }
 
-static void print_table(struct table *table, const struct names *names, const char *what)
+static void print_table(struct sum_list *list, const struct names *names, const char *what)
 {
-	if (!table->count)
+	if (!list->count)
 		return;
-	totals_sort_by_cost(table, names);
+	breakdown_sort_by_cost(list, names);
 	print_heading(what);
-	for (uint32_t i = 0; i < table->count; i++) {
-		const struct total *total = table_record(table, i);
-		struct ul_text name = names_text(names, (uint32_t)total->key);
-		print_line(total, name.text, name.bytes);
+	for (size_t i = 0; i < list->count; i++) {
+		struct ul_text name = names_text(names, list->items[i].first);
+		print_line(&list->items[i], name.text, name.bytes);
 	}
 }
 
 static void print_average(const struct shown *shown)
 {
-	const struct total *period = &shown->period.all;
-	struct total average = {.calls = period->calls / shown->average_days,
-				.errors = period->errors / shown->average_days,
-				.balance_tokens = total_tokens(period) / shown->average_days,
-				.cost_pico_usd = money_stored(average_cost(shown))};
+	const struct ul_sum *period = &shown->period.all;
+	struct ul_sum average = {.calls = period->calls / shown->average_days,
+				 .errors = period->errors / shown->average_days,
+				 .balance_tokens = sum_tokens(period) / shown->average_days,
+				 .cost_pico_usd = money_stored(average_cost(shown))};
 	char name[64];
 	int length = snprintf(name, sizeof(name), "a day, on average of %d day%s", shown->average_days,
 			      shown->average_days == 1 ? "" : "s");
@@ -168,7 +177,7 @@ static void print_projection(const struct shown *shown)
 	printf("%14s %10s %20s %18s  %04d-%02u, projected\n", "", "", "", cost, date.year, date.month);
 }
 
-static void print_tokens(const struct total *total)
+static void print_tokens(const struct ul_sum *total)
 {
 	static const char *const names[UL_TOKEN_KINDS] = {"input",
 							  "cache read",
@@ -202,12 +211,12 @@ static void print_period_name(const struct shown *shown, char *out, size_t out_b
 static void print_footing(const struct shown *shown)
 {
 	char exact[MONEY_TEXT_BYTES], unpriced[MONEY_SHOWN_BYTES], pending[MONEY_SHOWN_BYTES];
-	const struct total *all = &shown->all.all;
+	const struct ul_sum *all = &shown->all.all;
 	const struct fold *fold = &shown->view.pending.fold;
 	money_print(exact, money_of(all->cost_pico_usd));
 	printf("\nAll calls cost exactly %s USD", exact);
-	count_show(unpriced, all->unpriced);
-	if (all->unpriced)
+	count_show(unpriced, all->unpriced_calls);
+	if (all->unpriced_calls)
 		printf("; %s of them have no price", unpriced);
 	printf(".\n");
 	count_show(pending, (int64_t)(fold->calls + fold->balances));
@@ -272,13 +281,13 @@ static cJSON *json_average(const struct shown *shown)
 	double days = shown->average_days;
 	if (object && put(object, "days", cJSON_CreateNumber(days)) &&
 	    put(object, "calls", cJSON_CreateNumber((double)shown->period.all.calls / days)) &&
-	    put(object, "tokens", cJSON_CreateNumber((double)total_tokens(&shown->period.all) / days)))
+	    put(object, "tokens", cJSON_CreateNumber((double)sum_tokens(&shown->period.all) / days)))
 		return object;
 	cJSON_Delete(object);
 	return NULL;
 }
 
-static cJSON *json_total(const struct total *total)
+static cJSON *json_total(const struct ul_sum *total)
 {
 	cJSON *object = summary_total(total);
 	if (object && put(object, "tokens_by_kind", summary_tokens(total)))
@@ -303,7 +312,7 @@ static cJSON *make_json(struct shown *shown)
 		  put(object, "month_so_far", json_total(&shown->month)) &&
 		  put(object, "projected_month", json_money(projected_cost(shown))) &&
 		  put(object, "average_per_day", json_average(shown)) &&
-		  put(object, "daily_totals", summary_totals_by_day(&shown->period.days)) &&
+		  put(object, "daily_totals", summary_totals_by_day(&period_totals(shown)->sums[TOTAL_DAYS])) &&
 		  put(object, "model_breakdown", summary_totals_by_name(&shown->period.models, names)) &&
 		  put(object, "provider_breakdown", summary_totals_by_name(&shown->period.providers, names)) &&
 		  put(object, "operation_breakdown", summary_totals_by_name(&shown->period.operations, names)) &&
@@ -333,17 +342,18 @@ static int print_json(struct shown *shown)
 static int show(struct shown *shown, bool json)
 {
 	const char *path = shown->view.directory.path;
+	int error = gather(shown);
 	for (size_t i = 0; i < shown->view.findings.count; i++)
 		complain("%s", shown->view.findings.items[i].text);
-	int error = gather(shown);
 	if (!error && json)
 		error = print_json(shown);
 	else if (!error)
 		print_text(shown);
 	if (error)
 		complain("%s: cannot be summed up: %s", path, usagelog_strerror(error));
-	totals_clear(&shown->all);
-	totals_clear(&shown->period);
+	breakdown_clear(&shown->all);
+	breakdown_clear(&shown->period);
+	totals_clear(&shown->some_days);
 	if (error)
 		return STATUS_FILES;
 	return shown->view.findings.counts[FINDING_LEFT_OUT] ? STATUS_PART : STATUS_DONE;

@@ -105,17 +105,7 @@ static int find_segments(struct run *run)
 
 static void read_day(const struct run *run, const struct ul_day *day, struct stored_file *file)
 {
-	char name[STORE_NAME_BYTES];
-	store_fact_name(name, day->day, day->generation);
-	store_read(run->directory->fd, name, UL_CONTAINER_FACTS, &run->directory->conf.log_id, file);
-	if (file->state == FILE_SOUND && file->container.header->checksum != day->checksum)
-		file->state = FILE_DAMAGED;
-	if (file->state == FILE_SOUND) {
-		uint64_t count;
-		const struct ul_fact_meta *meta = ul_container_records(&file->container, UL_SECTION_META, &count);
-		if (meta->day != day->day)
-			file->state = FILE_DAMAGED;
-	}
+	store_read_day(run->directory->fd, day, &run->directory->conf.log_id, file);
 }
 
 /* Files do not change after their checkpoint, so one that did not, and has its size, is not read. One that is about to be added to is. */
@@ -276,7 +266,7 @@ static int name_slots(struct run *run, struct compact_result *result)
 
 /* ---- the next generation of files ------------------------------------------------------------------------------ */
 
-/* A lost day, made anew: from the slots if they give the same totals, else from the roll-ups, which have no more than the totals. */
+/* A lost day, made anew: from the slots if they come to the same, else from the totals, which have no more than its sums. */
 static int remake_day(struct run *run, int32_t day, struct stored_file *file)
 {
 	struct facts empty, *facts = fold_find_day(&run->repair.fold, day);
@@ -285,19 +275,16 @@ static int remake_day(struct run *run, int32_t day, struct stored_file *file)
 		facts = &empty;
 	int agrees = checkpoint_agrees(&run->state.checkpoint, run->names, facts);
 	if (agrees == 0) {
+		bool recent = day >= checkpoint_window(&run->state.checkpoint).recent_from;
 		char text[CALENDAR_DAY_BYTES];
-		size_t count;
-		const struct ul_rollup *rollups = checkpoint_day_rollups(&run->state.checkpoint, day, &count);
 		calendar_print_day(text, day);
 		findings_add(
 			run->findings, FINDING_LEFT_OUT,
-			"%s: not all slots of this day are there any more: its totals by model, operation and error "
-			"stay, but its "
+			"%s: not all slots of this day are there any more: its totals stay%s, but its %soperations, "
 			"attributes, quarters of an hour and quantiles are lost; restore the segments from a backup",
-			text);
+			text, recent ? ", by model too" : "", recent ? "" : "models, ");
 		facts = &empty;
-		for (size_t i = 0; i < count; i++)
-			facts_add_row(facts, &rollups[i].row);
+		totals_stand_in(&run->state.checkpoint.totals, run->names, facts);
 	}
 	int error = agrees < 0 ? agrees : facts->error;
 	if (!error)
@@ -348,7 +335,7 @@ static int write_day(struct run *run, struct facts *facts)
 {
 	char name[STORE_NAME_BYTES];
 	size_t size_bytes = 0;
-	int error = checkpoint_add_rollups(run->next, run->names, facts);
+	int error = totals_add(&run->next->totals, run->names, facts);
 	if (!error)
 		error = add_old_day(run, facts);
 	if (error)
@@ -386,7 +373,7 @@ static int write_days(struct run *run)
 			return fail(run, error, name);
 		run->changed = true;
 	}
-	return 0;
+	return checkpoint_trim(run->next) ? fail(run, -ENOMEM, "the totals cannot be kept") : 0;
 }
 
 static int place_ids(struct run *run, const struct ul_id_record *records, size_t count)

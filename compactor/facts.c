@@ -11,10 +11,9 @@ void facts_init(struct facts *facts, int32_t day)
 {
 	*facts = (struct facts){.day = day};
 	table_init(&facts->rows, sizeof(struct ul_row));
-	table_init(&facts->quarters, sizeof(struct ul_quarter));
+	table_init(&facts->quarters, sizeof(struct ul_sum));
 	table_init(&facts->histograms, sizeof(struct histogram));
 	static_assert(offsetof(struct ul_row, calls) == TABLE_KEY_BYTES, "a row's key");
-	static_assert(offsetof(struct ul_quarter, calls) == TABLE_KEY_BYTES, "a quarter's key");
 	static_assert(offsetof(struct histogram, counts) == TABLE_KEY_BYTES, "a histogram's key");
 }
 
@@ -145,10 +144,10 @@ void facts_add_call(struct facts *facts, const struct call_names *names, const s
 				 .dimensions = names->dimensions,
 				 .price_class = unpriced ? UL_PRICE_NONE : UL_PRICE_GIVEN,
 				 .prompt_band = prompt_band(prompt)};
-	struct ul_quarter quarter_key = {
-		.quarter = quarter_of(call->time_ns), .provider = names->provider, .model = names->model};
+	struct ul_sum quarter_key = {
+		.number = quarter_of(call->time_ns), .first = names->provider, .second = names->model};
 	struct ul_row *row = get(facts, &facts->rows, &row_key);
-	struct ul_quarter *quarter = get(facts, &facts->quarters, &quarter_key);
+	struct ul_sum *quarter = get(facts, &facts->quarters, &quarter_key);
 	if (!row || !quarter)
 		return;
 	add(facts, &row->calls, sign);
@@ -180,9 +179,9 @@ void facts_add_balance(struct facts *facts, const struct call_names *names, cons
 	add_money(facts, &row->cost_pico_usd, balance->cost_pico_usd);
 	if (!(balance->scope & 1))
 		return;
-	struct ul_quarter quarter_key = {
-		.quarter = quarter_of(balance->time_ns), .provider = names->provider, .model = names->model};
-	struct ul_quarter *quarter = get(facts, &facts->quarters, &quarter_key);
+	struct ul_sum quarter_key = {
+		.number = quarter_of(balance->time_ns), .first = names->provider, .second = names->model};
+	struct ul_sum *quarter = get(facts, &facts->quarters, &quarter_key);
 	if (!quarter)
 		return;
 	add(facts, &quarter->calls, calls);
@@ -194,7 +193,8 @@ void facts_add_balance(struct facts *facts, const struct call_names *names, cons
 
 /* ---- whole files ------------------------------------------------------------------------------------------- */
 
-bool row_add(struct ul_row *row, const struct ul_row *more)
+/* Add the numbers of a row to another's, whose key stays. False: a sum left its field. */
+static bool row_add(struct ul_row *row, const struct ul_row *more)
 {
 	money_t cost;
 	bool overflow = __builtin_add_overflow(money_of(row->cost_pico_usd), money_of(more->cost_pico_usd), &cost);
@@ -217,21 +217,18 @@ void facts_add_row(struct facts *facts, const struct ul_row *row)
 		facts->error = -EOVERFLOW;
 }
 
-static void add_quarter(struct facts *facts, const struct ul_quarter *more)
+void facts_add_histograms(struct facts *facts, const struct facts *more)
 {
-	struct ul_quarter *quarter = get(facts, &facts->quarters, more);
-	if (!quarter)
-		return;
-	add(facts, &quarter->calls, more->calls);
-	add(facts, &quarter->errors, more->errors);
-	for (size_t i = 0; i < UL_TOKEN_KINDS; i++)
-		add(facts, &quarter->tokens[i], more->tokens[i]);
-	add(facts, &quarter->balance_tokens, more->balance_tokens);
-	add(facts, &quarter->unpriced_calls, more->unpriced_calls);
-	add_money(facts, &quarter->cost_pico_usd, money_of(more->cost_pico_usd));
+	for (uint32_t i = 0; i < more->histograms.count; i++) {
+		const struct histogram *from = table_record(&more->histograms, i);
+		uint32_t key[4] = {from->provider, from->model, from->operation, from->measure};
+		for (uint32_t j = 0; j < from->count; j++)
+			if (from->counts[j])
+				add_bucket(facts, key, from->first + j, from->counts[j]);
+	}
 }
 
-static void add_file_records(struct facts *facts, const uint32_t *name_of, const struct ul_container *file)
+void facts_add_records(struct facts *facts, const uint32_t *name_of, const struct ul_container *file)
 {
 	uint64_t count;
 	const struct ul_row *rows = ul_container_records(file, UL_SECTION_ROWS, &count);
@@ -241,13 +238,6 @@ static void add_file_records(struct facts *facts, const uint32_t *name_of, const
 		row.model = name_of[row.model];
 		row.dimensions = name_of[row.dimensions];
 		facts_add_row(facts, &row);
-	}
-	const struct ul_quarter *quarters = ul_container_records(file, UL_SECTION_QUARTERS, &count);
-	for (uint64_t i = 0; i < count; i++) {
-		struct ul_quarter quarter = quarters[i];
-		quarter.provider = name_of[quarter.provider];
-		quarter.model = name_of[quarter.model];
-		add_quarter(facts, &quarter);
 	}
 	uint64_t bucket_count;
 	const struct ul_bucket *buckets = ul_container_records(file, UL_SECTION_BUCKETS, &bucket_count);
@@ -263,23 +253,29 @@ static void add_file_records(struct facts *facts, const uint32_t *name_of, const
 	}
 }
 
-void facts_add_file(struct facts *facts, struct names *names, const struct ul_container *file)
+static void add_quarters(struct facts *facts, const uint32_t *name_of, const struct ul_container *file)
 {
 	uint64_t count;
-	ul_container_records(file, UL_SECTION_STRINGS, &count);
-	uint32_t *name_of = os_allocate((size_t)count + 1, sizeof(*name_of));
-	if (!name_of) {
+	const struct ul_sum *quarters = ul_container_records(file, UL_SECTION_QUARTERS, &count);
+	for (uint64_t i = 0; i < count; i++) {
+		struct ul_sum more = quarters[i];
+		more.first = name_of[more.first];
+		more.second = name_of[more.second];
+		struct ul_sum *quarter = get(facts, &facts->quarters, &more);
+		if (quarter && !sum_add(quarter, &more))
+			facts->error = -EOVERFLOW;
+	}
+}
+
+void facts_add_file(struct facts *facts, struct names *names, const struct ul_container *file)
+{
+	uint32_t *name_of = names_of_file(names, file);
+	if (name_of) {
+		facts_add_records(facts, name_of, file);
+		add_quarters(facts, name_of, file);
+	} else {
 		facts->error = -ENOMEM;
-		return;
 	}
-	for (uint32_t i = 0; i < count; i++) {
-		struct ul_text text = ul_container_string(file, i);
-		name_of[i] = names_intern(names, text.text, text.bytes);
-	}
-	if (names->error)
-		facts->error = names->error;
-	else
-		add_file_records(facts, name_of, file);
 	free(name_of);
 }
 
@@ -296,23 +292,10 @@ int64_t facts_calls(const struct facts *facts)
 
 /* ---- the file ---------------------------------------------------------------------------------------------- */
 
-static bool all_zero(const void *bytes, size_t count)
+static bool row_is_zero(const struct ul_row *row)
 {
-	const uint8_t *byte = bytes;
-	for (size_t i = 0; i < count; i++)
-		if (byte[i])
-			return false;
-	return true;
-}
-
-bool row_is_zero(const struct ul_row *row)
-{
-	return all_zero(&row->calls, sizeof(*row) - offsetof(struct ul_row, calls));
-}
-
-static bool quarter_is_zero(const struct ul_quarter *quarter)
-{
-	return all_zero(&quarter->calls, sizeof(*quarter) - offsetof(struct ul_quarter, calls));
+	static const struct ul_row zero;
+	return memcmp(&row->calls, &zero.calls, sizeof(zero) - offsetof(struct ul_row, calls)) == 0;
 }
 
 static int compare(uint64_t left, uint64_t right)
@@ -320,32 +303,19 @@ static int compare(uint64_t left, uint64_t right)
 	return (left > right) - (left < right);
 }
 
-int row_compare(const struct ul_row *left, const struct ul_row *right)
-{
-	int order = compare(left->provider, right->provider);
-	if (!order)
-		order = compare(left->model, right->model);
-	if (!order)
-		order = compare(left->dimensions, right->dimensions);
-	if (!order)
-		order = compare(left->price_class, right->price_class);
-	if (!order)
-		order = compare(left->prompt_band, right->prompt_band);
-	return order ? order : compare(left->scope, right->scope);
-}
-
 static int compare_rows(const void *left, const void *right)
 {
-	return row_compare(left, right);
-}
-
-static int compare_quarters(const void *left, const void *right)
-{
-	const struct ul_quarter *a = left, *b = right;
-	int order = (a->quarter > b->quarter) - (a->quarter < b->quarter);
+	const struct ul_row *a = left, *b = right;
+	int order = compare(a->provider, b->provider);
 	if (!order)
-		order = compare(a->provider, b->provider);
-	return order ? order : compare(a->model, b->model);
+		order = compare(a->model, b->model);
+	if (!order)
+		order = compare(a->dimensions, b->dimensions);
+	if (!order)
+		order = compare(a->price_class, b->price_class);
+	if (!order)
+		order = compare(a->prompt_band, b->prompt_band);
+	return order ? order : compare(a->scope, b->scope);
 }
 
 static int compare_histograms(const void *left, const void *right)
@@ -359,96 +329,67 @@ static int compare_histograms(const void *left, const void *right)
 	return order ? order : compare(a->measure, b->measure);
 }
 
-/* What a file holds, on its way there. */
-struct draft {
-	struct name_sections names;
-	uint8_t *used;
-	struct ul_row *rows;
-	struct ul_quarter *quarters;
-	struct histogram *sorted; /* counts still those of the facts */
-	struct ul_histogram *histograms;
-	struct ul_bucket *buckets;
-	uint64_t row_count, quarter_count, histogram_count, bucket_count;
-};
-
-static void draft_clear(struct draft *draft)
+void facts_draft_clear(struct facts_draft *draft)
 {
-	name_sections_clear(&draft->names);
-	free(draft->used);
 	free(draft->rows);
-	free(draft->quarters);
+	sum_list_clear(&draft->quarters);
 	free(draft->sorted);
 	free(draft->histograms);
 	free(draft->buckets);
+	*draft = (struct facts_draft){0};
 }
 
-static uint64_t buckets_used(const struct histogram *histogram)
+static size_t buckets_used(const struct histogram *histogram)
 {
-	uint64_t used = 0;
+	size_t used = 0;
 	for (uint32_t i = 0; i < histogram->count; i++)
 		used += histogram->counts[i] != 0;
 	return used;
 }
 
-/* Copy what is not zero, and see which names it takes. */
-static void gather(const struct facts *facts, struct draft *draft)
+static void gather_rows(struct facts_draft *draft, const struct facts *facts, uint8_t *used)
 {
 	for (uint32_t i = 0; i < facts->rows.count; i++) {
 		const struct ul_row *row = table_record(&facts->rows, i);
 		if (row_is_zero(row))
 			continue;
 		draft->rows[draft->row_count++] = *row;
-		draft->used[row->provider] = draft->used[row->model] = draft->used[row->dimensions] = 1;
+		used[row->provider] = used[row->model] = used[row->dimensions] = 1;
 	}
-	for (uint32_t i = 0; i < facts->quarters.count; i++) {
-		const struct ul_quarter *quarter = table_record(&facts->quarters, i);
-		if (quarter_is_zero(quarter))
-			continue;
-		draft->quarters[draft->quarter_count++] = *quarter;
-		draft->used[quarter->provider] = draft->used[quarter->model] = 1;
-	}
+}
+
+static void gather_histograms(struct facts_draft *draft, const struct facts *facts, uint8_t *used)
+{
 	for (uint32_t i = 0; i < facts->histograms.count; i++) {
 		const struct histogram *histogram = table_record(&facts->histograms, i);
-		uint64_t used = buckets_used(histogram);
-		if (!used)
+		size_t buckets = buckets_used(histogram);
+		if (!buckets)
 			continue;
-		draft->bucket_count += used;
+		draft->bucket_count += buckets;
 		draft->sorted[draft->histogram_count++] = *histogram;
-		draft->used[histogram->provider] = draft->used[histogram->model] = draft->used[histogram->operation] =
-			1;
+		used[histogram->provider] = used[histogram->model] = used[histogram->operation] = 1;
 	}
 }
 
-/* Names become indexes of the file, and the records stand in their order. */
-static void renumber(struct draft *draft)
+int facts_draft_gather(struct facts_draft *draft, const struct facts *facts, uint8_t *used)
 {
-	const uint32_t *index = draft->names.index;
-	for (uint64_t i = 0; i < draft->row_count; i++) {
-		struct ul_row *row = &draft->rows[i];
-		row->provider = index[row->provider];
-		row->model = index[row->model];
-		row->dimensions = index[row->dimensions];
-	}
-	for (uint64_t i = 0; i < draft->quarter_count; i++) {
-		struct ul_quarter *quarter = &draft->quarters[i];
-		quarter->provider = index[quarter->provider];
-		quarter->model = index[quarter->model];
-	}
-	for (uint64_t i = 0; i < draft->histogram_count; i++) {
-		struct histogram *histogram = &draft->sorted[i];
-		histogram->provider = index[histogram->provider];
-		histogram->model = index[histogram->model];
-		histogram->operation = index[histogram->operation];
-	}
-	qsort(draft->rows, draft->row_count, sizeof(*draft->rows), compare_rows);
-	qsort(draft->quarters, draft->quarter_count, sizeof(*draft->quarters), compare_quarters);
-	qsort(draft->sorted, draft->histogram_count, sizeof(*draft->sorted), compare_histograms);
+	draft->rows = os_allocate(facts->rows.count + (size_t)1, sizeof(*draft->rows));
+	draft->sorted = os_allocate(facts->histograms.count + (size_t)1, sizeof(*draft->sorted));
+	draft->histograms = os_allocate(facts->histograms.count + (size_t)1, sizeof(*draft->histograms));
+	if (!draft->rows || !draft->sorted || !draft->histograms)
+		return -ENOMEM;
+	gather_rows(draft, facts, used);
+	gather_histograms(draft, facts, used);
+	if (draft->bucket_count > UINT32_MAX)
+		return -EOVERFLOW;
+	draft->buckets = os_allocate(draft->bucket_count + 1, sizeof(*draft->buckets));
+	return draft->buckets ? sum_list_gather(&draft->quarters, &facts->quarters, used) : -ENOMEM;
 }
 
-static void lay_out_histograms(struct draft *draft)
+static void lay_out_histograms(struct facts_draft *draft)
 {
 	uint32_t used = 0;
-	for (uint64_t i = 0; i < draft->histogram_count; i++) {
+	for (size_t i = 0; i < draft->histogram_count; i++) {
 		const struct histogram *from = &draft->sorted[i];
 		struct ul_histogram *histogram = &draft->histograms[i];
 		*histogram =
@@ -462,42 +403,46 @@ static void lay_out_histograms(struct draft *draft)
 	assert(used == draft->bucket_count);
 }
 
-static int draft_make(struct draft *draft, const struct facts *facts, const struct names *names)
+void facts_draft_lay_out(struct facts_draft *draft, const uint32_t *index)
 {
-	draft->used = os_allocate(names->count, 1);
-	draft->rows = os_allocate(facts->rows.count + (size_t)1, sizeof(*draft->rows));
-	draft->quarters = os_allocate(facts->quarters.count + (size_t)1, sizeof(*draft->quarters));
-	draft->sorted = os_allocate(facts->histograms.count + (size_t)1, sizeof(*draft->sorted));
-	draft->histograms = os_allocate(facts->histograms.count + (size_t)1, sizeof(*draft->histograms));
-	if (!draft->used || !draft->rows || !draft->quarters || !draft->sorted || !draft->histograms)
-		return -ENOMEM;
-	gather(facts, draft);
-	if (draft->bucket_count > UINT32_MAX)
-		return -EOVERFLOW;
-	draft->buckets = os_allocate((size_t)draft->bucket_count + 1, sizeof(*draft->buckets));
-	int error = draft->buckets ? names_collect(names, draft->used, &draft->names) : -ENOMEM;
-	if (error)
-		return error;
-	renumber(draft);
+	for (size_t i = 0; i < draft->row_count; i++) {
+		struct ul_row *row = &draft->rows[i];
+		row->provider = index[row->provider];
+		row->model = index[row->model];
+		row->dimensions = index[row->dimensions];
+	}
+	for (size_t i = 0; i < draft->histogram_count; i++) {
+		struct histogram *histogram = &draft->sorted[i];
+		histogram->provider = index[histogram->provider];
+		histogram->model = index[histogram->model];
+		histogram->operation = index[histogram->operation];
+	}
+	qsort(draft->rows, draft->row_count, sizeof(*draft->rows), compare_rows);
+	qsort(draft->sorted, draft->histogram_count, sizeof(*draft->sorted), compare_histograms);
+	sum_list_lay_out(&draft->quarters, index);
 	lay_out_histograms(draft);
-	return 0;
 }
 
 void *facts_encode(const struct facts *facts, const struct names *names, const struct ul_id *log_id,
 		   uint64_t generation, uint64_t settings, size_t *size_bytes, int *error)
 {
-	struct draft draft = {0};
+	struct facts_draft draft = {0};
+	struct name_sections used_names = {0};
+	uint8_t *used = os_allocate(names->count, 1);
 	void *bytes = NULL;
-	*error = draft_make(&draft, facts, names);
+	*error = used ? facts_draft_gather(&draft, facts, used) : -ENOMEM;
+	if (!*error)
+		*error = names_collect(names, used, &used_names);
 	if (!*error) {
+		facts_draft_lay_out(&draft, used_names.index);
 		struct ul_fact_meta meta = {.day = facts->day, .generation = generation, .settings = settings};
 		const struct ul_section_data sections[] = {
 			{UL_SECTION_META, sizeof(meta), &meta, 1},
-			{UL_SECTION_STRINGS, sizeof(struct ul_string_record), draft.names.records,
-			 draft.names.record_count},
-			{UL_SECTION_STRING_BYTES, 1, draft.names.bytes, draft.names.byte_count},
+			{UL_SECTION_STRINGS, sizeof(struct ul_string_record), used_names.records,
+			 used_names.record_count},
+			{UL_SECTION_STRING_BYTES, 1, used_names.bytes, used_names.byte_count},
 			{UL_SECTION_ROWS, sizeof(struct ul_row), draft.rows, draft.row_count},
-			{UL_SECTION_QUARTERS, sizeof(struct ul_quarter), draft.quarters, draft.quarter_count},
+			{UL_SECTION_QUARTERS, sizeof(struct ul_sum), draft.quarters.items, draft.quarters.count},
 			{UL_SECTION_HISTOGRAMS, sizeof(struct ul_histogram), draft.histograms, draft.histogram_count},
 			{UL_SECTION_BUCKETS, sizeof(struct ul_bucket), draft.buckets, draft.bucket_count},
 		};
@@ -505,6 +450,8 @@ void *facts_encode(const struct facts *facts, const struct names *names, const s
 					   size_bytes);
 		*error = bytes ? 0 : -ENOMEM;
 	}
-	draft_clear(&draft);
+	facts_draft_clear(&draft);
+	name_sections_clear(&used_names);
+	free(used);
 	return bytes;
 }

@@ -8,8 +8,7 @@
 
 #include <stdbool.h>
 
-#include "names.h"
-#include "table.h"
+#include "sums.h"
 
 /* Who and what a call was, as the facts key it: numbers of `names`. */
 struct call_names {
@@ -34,7 +33,7 @@ struct histogram {
 struct facts {
 	int32_t day;
 	struct table rows;       /* struct ul_row, its indexes numbers of `names` */
-	struct table quarters;   /* struct ul_quarter, likewise */
+	struct table quarters;   /* struct ul_sum, likewise */
 	struct table histograms; /* struct histogram */
 	int error;               /* -ENOMEM, or -EOVERFLOW: a sum left its field; for good */
 };
@@ -48,9 +47,14 @@ void facts_add_balance(struct facts *facts, const struct call_names *names, cons
 
 /* Add all that a valid fact file holds. */
 void facts_add_file(struct facts *facts, struct names *names, const struct ul_container *file);
+/* Its rows and histograms alone, which a checkpoint has too; the names are known. */
+void facts_add_records(struct facts *facts, const uint32_t *name_of, const struct ul_container *file);
 
-/* Add rows, such as the roll-ups of a day whose fact file is lost. */
+/* Add rows, such as those that stand in for a fact file that is lost. */
 void facts_add_row(struct facts *facts, const struct ul_row *row);
+
+/* Add the histograms of other facts. */
+void facts_add_histograms(struct facts *facts, const struct facts *more);
 
 /* Calls that count in days and totals. */
 int64_t facts_calls(const struct facts *facts);
@@ -59,14 +63,21 @@ int64_t facts_calls(const struct facts *facts);
 void *facts_encode(const struct facts *facts, const struct names *names, const struct ul_id *log_id,
 		   uint64_t generation, uint64_t settings, size_t *size_bytes, int *error);
 
-/* Are all numbers of a row zero? Such a row is left out of files. */
-bool row_is_zero(const struct ul_row *row);
+/* What facts come to in a file, on its way there: their sections' records. */
+struct facts_draft {
+	struct ul_row *rows;
+	struct sum_list quarters;
+	struct histogram *sorted; /* counts still those of the facts */
+	struct ul_histogram *histograms;
+	struct ul_bucket *buckets;
+	size_t row_count, histogram_count, bucket_count;
+};
 
-/* Add the numbers of a row to another's, whose key stays. False: a sum left its field. */
-bool row_add(struct ul_row *row, const struct ul_row *more);
-
-/* The order of rows in a file, once their names are indexes of the file. */
-int row_compare(const struct ul_row *left, const struct ul_row *right);
+/* Copy what is not zero, and note in `used` which names it takes. 0, -ENOMEM or -EOVERFLOW. facts_draft_clear() in any case. */
+int facts_draft_gather(struct facts_draft *draft, const struct facts *facts, uint8_t *used);
+/* Names become indexes of the file, and the records stand in its order. */
+void facts_draft_lay_out(struct facts_draft *draft, const uint32_t *index);
+void facts_draft_clear(struct facts_draft *draft);
 
 /* The prompt band of so many tokens (FORMAT.md 7). */
 uint8_t prompt_band(uint64_t prompt_tokens);

@@ -113,6 +113,22 @@ uint32_t names_intern(struct names *names, const char *text, size_t bytes)
 	return add_name(names, text, bytes);
 }
 
+uint32_t *names_of_file(struct names *names, const struct ul_container *file)
+{
+	uint64_t count;
+	ul_container_records(file, UL_SECTION_STRINGS, &count);
+	uint32_t *name_of = os_allocate((size_t)count + 1, sizeof(*name_of));
+	for (uint32_t i = 0; name_of && i < count; i++) {
+		struct ul_text text = ul_container_string(file, i);
+		name_of[i] = names_intern(names, text.text, text.bytes);
+	}
+	if (names->error) {
+		free(name_of);
+		return NULL;
+	}
+	return name_of;
+}
+
 static int compare_numbers(const void *left, const void *right, void *names)
 {
 	return names_compare(names_text(names, *(const uint32_t *)left), names_text(names, *(const uint32_t *)right));

@@ -41,6 +41,9 @@ static inline struct ul_text names_text(const struct names *names, uint32_t name
 	return (struct ul_text){names->text + entry->offset, entry->bytes};
 }
 
+/* The numbers of a container's strings, by their index there. malloc'd; NULL: no memory. */
+uint32_t *names_of_file(struct names *names, const struct ul_container *file);
+
 /* The order of two strings by their bytes. */
 int names_compare(struct ul_text left, struct ul_text right);
 

@@ -70,6 +70,19 @@ void store_read(int directory, const char *name, enum ul_container_kind kind, co
 		file->state = states[ul_container_open(&file->container, kind, file->bytes, file->size_bytes, log_id)];
 }
 
+void store_read_day(int directory, const struct ul_day *day, const struct ul_id *log_id, struct stored_file *file)
+{
+	char name[STORE_NAME_BYTES];
+	store_fact_name(name, day->day, day->generation);
+	store_read(directory, name, UL_CONTAINER_FACTS, log_id, file);
+	if (file->state != FILE_SOUND)
+		return;
+	uint64_t count;
+	const struct ul_fact_meta *meta = ul_container_records(&file->container, UL_SECTION_META, &count);
+	if (file->container.header->checksum != day->checksum || meta->day != day->day)
+		file->state = FILE_DAMAGED;
+}
+
 void stored_file_clear(struct stored_file *file)
 {
 	free(file->bytes);

@@ -36,6 +36,9 @@ void store_read(int directory, const char *name, enum ul_container_kind kind, co
 		struct stored_file *file);
 void stored_file_clear(struct stored_file *file);
 
+/* Read the fact file of a day, which must be the one that the checkpoint names. */
+void store_read_day(int directory, const struct ul_day *day, const struct ul_id *log_id, struct stored_file *file);
+
 /* Read any regular file whole, one zero byte after it. FILE_SOUND: it was read. */
 void store_read_bytes(int directory, const char *name, struct stored_file *file);
 

@@ -10,6 +10,7 @@
 #include "calendar.h"
 #include "context.h"
 #include "json.h"
+#include "money.h"
 #include "slot.h"
 #include "os.h"
 #include "store.h"
@@ -57,14 +58,14 @@ static cJSON *whole(cJSON *object, bool ok)
 
 /* ---- totals ------------------------------------------------------------------------------------------------ */
 
-cJSON *summary_total(const struct total *total)
+cJSON *summary_total(const struct ul_sum *sum)
 {
 	cJSON *object = cJSON_CreateObject();
-	int64_t tokens = total_tokens(total);
+	int64_t tokens = sum_tokens(sum);
 	bool ok = object && put_count(object, "tokens", tokens) && put_exact(object, "tokens_exact", tokens) &&
-		  put_money(object, "cost", "cost_exact", money_of(total->cost_pico_usd)) &&
-		  put_count(object, "calls", total->calls) && put_count(object, "errors", total->errors) &&
-		  put_count(object, "unpriced", total->unpriced);
+		  put_money(object, "cost", "cost_exact", money_of(sum->cost_pico_usd)) &&
+		  put_count(object, "calls", sum->calls) && put_count(object, "errors", sum->errors) &&
+		  put_count(object, "unpriced", sum->unpriced_calls);
 	return whole(object, ok);
 }
 
@@ -77,13 +78,13 @@ static const char *const token_names[UL_TOKEN_KINDS] = {
 	[UL_REASONING] = "reasoning_tokens",
 };
 
-cJSON *summary_tokens(const struct total *total)
+cJSON *summary_tokens(const struct ul_sum *sum)
 {
 	cJSON *object = cJSON_CreateObject();
 	bool ok = object != NULL;
 	for (size_t i = 0; i < UL_TOKEN_KINDS; i++)
-		ok = ok && put_count(object, token_names[i], total->tokens[i]);
-	ok = ok && put_count(object, "unknown_kind_tokens", total->balance_tokens);
+		ok = ok && put_count(object, token_names[i], sum->tokens[i]);
+	ok = ok && put_count(object, "unknown_kind_tokens", sum->balance_tokens);
 	return whole(object, ok);
 }
 
@@ -97,36 +98,36 @@ static bool put_named(cJSON *object, struct ul_text name, cJSON *item)
 	return put(object, key, item);
 }
 
-cJSON *summary_totals_by_name(struct table *table, const struct names *names)
+cJSON *summary_totals_by_name(struct sum_list *list, const struct names *names)
 {
 	cJSON *object = cJSON_CreateObject();
 	bool ok = object != NULL;
-	totals_sort_by_name(table, names);
-	for (uint32_t i = 0; i < table->count && ok; i++) {
-		const struct total *total = table_record(table, i);
-		ok = put_named(object, names_text(names, (uint32_t)total->key), summary_total(total));
-	}
+	breakdown_sort_by_name(list, names);
+	for (size_t i = 0; i < list->count && ok; i++)
+		ok = put_named(object, names_text(names, list->items[i].first), summary_total(&list->items[i]));
 	return whole(object, ok);
 }
 
-cJSON *summary_totals_by_day(struct table *table)
+cJSON *summary_totals_by_day(const struct table *days)
 {
+	struct sum_list list = {0};
 	cJSON *object = cJSON_CreateObject();
-	bool ok = object != NULL;
-	totals_sort_by_day(table);
-	for (uint32_t i = 0; i < table->count && ok; i++) {
-		const struct total *total = table_record(table, i);
+	bool ok = object && !sum_list_gather(&list, days, NULL);
+	if (ok)
+		sum_list_sort(&list);
+	for (size_t i = 0; i < list.count && ok; i++) {
 		char day[CALENDAR_DAY_BYTES];
-		calendar_print_day(day, total_day(total));
-		ok = put(object, day, summary_total(total));
+		calendar_print_day(day, list.items[i].number);
+		ok = put(object, day, summary_total(&list.items[i]));
 	}
+	sum_list_clear(&list);
 	return whole(object, ok);
 }
 
-static cJSON *render_totals(const struct total *total)
+static cJSON *render_totals(const struct ul_sum *sum)
 {
-	cJSON *object = summary_total(total);
-	return whole(object, object && put(object, "tokens_by_kind", summary_tokens(total)));
+	cJSON *object = summary_total(sum);
+	return whole(object, object && put(object, "tokens_by_kind", summary_tokens(sum)));
 }
 
 /* ---- the last calls ------------------------------------------------------------------------------------------ */
@@ -248,18 +249,18 @@ static cJSON *render_log(const struct checkpoint *checkpoint, const struct ul_co
 }
 
 static cJSON *render(const struct checkpoint *checkpoint, struct names *names, const struct ul_conf *conf,
-		     const struct summary_log *log, struct totals *totals, int64_t now_ns)
+		     const struct summary_log *log, struct breakdown *breakdown, int64_t now_ns)
 {
 	char time[CALENDAR_TIME_BYTES];
 	calendar_print_time(time, now_ns);
 	cJSON *object = cJSON_CreateObject();
 	bool ok = object && put(object, "sessions", render_calls(checkpoint, names)) &&
-		  put(object, "daily_totals", summary_totals_by_day(&totals->days)) &&
-		  put(object, "model_breakdown", summary_totals_by_name(&totals->models, names)) &&
-		  put(object, "provider_breakdown", summary_totals_by_name(&totals->providers, names)) &&
-		  put(object, "operation_breakdown", summary_totals_by_name(&totals->operations, names)) &&
-		  put(object, "error_breakdown", summary_totals_by_name(&totals->errors, names)) &&
-		  put(object, "totals", render_totals(&totals->all)) &&
+		  put(object, "daily_totals", summary_totals_by_day(&checkpoint->totals.sums[TOTAL_DAYS])) &&
+		  put(object, "model_breakdown", summary_totals_by_name(&breakdown->models, names)) &&
+		  put(object, "provider_breakdown", summary_totals_by_name(&breakdown->providers, names)) &&
+		  put(object, "operation_breakdown", summary_totals_by_name(&breakdown->operations, names)) &&
+		  put(object, "error_breakdown", summary_totals_by_name(&breakdown->errors, names)) &&
+		  put(object, "totals", render_totals(&breakdown->all)) &&
 		  put(object, "log", render_log(checkpoint, conf, log)) &&
 		  put(object, "last_updated", cJSON_CreateString(time));
 	return whole(object, ok);
@@ -268,14 +269,14 @@ static cJSON *render(const struct checkpoint *checkpoint, struct names *names, c
 char *summary_render(const struct checkpoint *checkpoint, struct names *names, const struct ul_conf *conf,
 		     const struct summary_log *log, int64_t now_ns)
 {
-	struct totals totals;
+	struct breakdown breakdown;
 	char *text = NULL;
-	if (!totals_make(&totals, checkpoint, names, INT32_MIN, INT32_MAX)) {
-		cJSON *object = render(checkpoint, names, conf, log, &totals, now_ns);
+	if (!breakdown_make(&breakdown, &checkpoint->totals.facts.rows, names)) {
+		cJSON *object = render(checkpoint, names, conf, log, &breakdown, now_ns);
 		text = object ? cJSON_Print(object) : NULL;
 		cJSON_Delete(object);
 	}
-	totals_clear(&totals);
+	breakdown_clear(&breakdown);
 	return text;
 }
 

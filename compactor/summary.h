@@ -5,9 +5,9 @@
 #ifndef USAGELOG_SUMMARY_H
 #define USAGELOG_SUMMARY_H
 
+#include "breakdown.h"
 #include "checkpoint.h"
 #include "directory.h"
-#include "totals.h"
 
 struct cJSON;
 
@@ -30,12 +30,12 @@ int summary_write(const struct ul_directory *directory, const char *text, struct
 /* Where it is. */
 struct ul_message summary_path(const struct ul_directory *directory);
 
-/* {"tokens", "cost", "calls", ...} of a total, for this and other views. NULL: no memory. */
-struct cJSON *summary_total(const struct total *total);
+/* {"tokens", "cost", "calls", ...} of a sum, for this and other views. NULL: no memory. */
+struct cJSON *summary_total(const struct ul_sum *sum);
 /* The same by name, as an object. */
-struct cJSON *summary_totals_by_name(struct table *table, const struct names *names);
-struct cJSON *summary_totals_by_day(struct table *table);
-/* And a total's tokens by kind. */
-struct cJSON *summary_tokens(const struct total *total);
+struct cJSON *summary_totals_by_name(struct sum_list *list, const struct names *names);
+struct cJSON *summary_totals_by_day(const struct table *days);
+/* And a sum's tokens by kind. */
+struct cJSON *summary_tokens(const struct ul_sum *sum);
 
 #endif

@@ -1,143 +1,380 @@
-/* Totals out of roll-ups. */
+/* The totals of all time. */
 #include "totals.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "calendar.h"
 #include "context.h"
+#include "json.h"
+#include "os.h"
 
-int64_t total_tokens(const struct total *total)
-{
-	/* Shown, not stored: what does not fit is shown as the most. */
-	int64_t sum = total->balance_tokens;
-	for (size_t i = 0; i < UL_REASONING; i++)
-		if (__builtin_add_overflow(sum, total->tokens[i], &sum))
-			return INT64_MAX;
-	return sum;
-}
+static const enum ul_section_type sections[TOTAL_KINDS] = {
+	[TOTAL_DAYS] = UL_SECTION_DAY_SUMS,
+	[TOTAL_RECENT] = UL_SECTION_RECENT_SUMS,
+	[TOTAL_HOURS] = UL_SECTION_HOUR_SUMS,
+	[TOTAL_ATTRIBUTES] = UL_SECTION_ATTRIBUTE_SUMS,
+};
 
-static bool add_row(struct total *total, const struct ul_row *row, bool error)
-{
-	money_t cost;
-	bool overflow = __builtin_add_overflow(money_of(total->cost_pico_usd), money_of(row->cost_pico_usd), &cost);
-	overflow |= __builtin_add_overflow(total->calls, row->calls, &total->calls);
-	overflow |= __builtin_add_overflow(total->errors, error ? row->calls : 0, &total->errors);
-	overflow |= __builtin_add_overflow(total->unpriced, row->price_class == UL_PRICE_NONE ? row->calls : 0,
-					   &total->unpriced);
-	for (size_t i = 0; i < UL_TOKEN_KINDS; i++)
-		overflow |= __builtin_add_overflow(total->tokens[i], row->tokens[i], &total->tokens[i]);
-	overflow |= __builtin_add_overflow(total->balance_tokens, row->balance_tokens, &total->balance_tokens);
-	total->cost_pico_usd = money_stored(cost);
-	return !overflow;
-}
+/* Names of a key and its value. */
+struct attribute {
+	uint32_t key, value;
+};
 
-static int add_to(struct table *table, uint64_t key, const struct ul_row *row, bool error)
-{
-	uint64_t keys[2] = {key, 0};
-	struct total *total = table_get(table, keys);
-	if (!total)
-		return -ENOMEM;
-	return add_row(total, row, error) ? 0 : -EOVERFLOW;
-}
+/* What dimensions say; the first 16 bytes are the key. */
+struct reading {
+	uint64_t dimensions;
+	uint64_t zero;
+	uint32_t known;
+	uint32_t reduced; /* less all but operation and error_type */
+	uint32_t error;
+	uint32_t first_attribute, attribute_count;
+};
 
-static uint32_t dimension(struct names *names, uint32_t dimensions, const char *name)
+static void make_ready(struct totals *totals)
 {
-	char text[UL_NAME_BYTES_MAX + 1];
-	struct ul_text all = names_text(names, dimensions);
-	size_t bytes = ul_context_string(all.text, all.bytes, name, text);
-	return bytes ? names_intern(names, text, bytes) : NAME_EMPTY;
-}
-
-/* FORMAT.md 3.4: an opening balance may count in days and totals only, or in breakdowns by name only. */
-static int add_rollup(struct totals *totals, struct names *names, const struct ul_rollup *rollup)
-{
-	const struct ul_row *row = &rollup->row;
-	uint32_t error_type = dimension(names, row->dimensions, "error_type");
-	uint32_t operation = dimension(names, row->dimensions, "operation");
-	bool failed = error_type != NAME_EMPTY;
-	int error = 0;
-	if (row->scope == 0 || row->scope & 1) {
-		error = add_row(&totals->all, row, failed) ? 0 : -EOVERFLOW;
-		if (!error)
-			error = add_to(&totals->days, (uint32_t)rollup->day, row, failed);
-	}
-	if (row->scope == 1 || error)
-		return error;
-	error = add_to(&totals->models, row->model, row, failed);
-	if (!error)
-		error = add_to(&totals->providers, row->provider, row, failed);
-	if (!error && operation != NAME_EMPTY)
-		error = add_to(&totals->operations, operation, row, failed);
-	if (!error && failed)
-		error = add_to(&totals->errors, error_type, row, failed);
-	return error;
-}
-
-int totals_make(struct totals *totals, const struct checkpoint *checkpoint, struct names *names, int32_t first_day,
-		int32_t last_day)
-{
-	*totals = (struct totals){0};
-	struct table *tables[] = {&totals->days, &totals->models, &totals->providers, &totals->operations,
-				  &totals->errors};
-	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
-		table_init(tables[i], sizeof(struct total));
-	static_assert(offsetof(struct total, calls) == TABLE_KEY_BYTES, "a total's key");
-	int error = 0;
-	for (size_t i = 0; i < checkpoint->rollup_count && !error; i++) {
-		const struct ul_rollup *rollup = &checkpoint->rollups[i];
-		if (rollup->day >= first_day && rollup->day <= last_day && !row_is_zero(&rollup->row))
-			error = add_rollup(totals, names, rollup);
-	}
-	return error ? error : names->error;
+	if (totals->facts.rows.record_bytes)
+		return;
+	facts_init(&totals->facts, 0);
+	for (size_t i = 0; i < TOTAL_KINDS; i++)
+		table_init(&totals->sums[i], sizeof(struct ul_sum));
+	table_init(&totals->readings, sizeof(struct reading));
 }
 
 void totals_clear(struct totals *totals)
 {
-	table_clear(&totals->days);
-	table_clear(&totals->models);
-	table_clear(&totals->providers);
-	table_clear(&totals->operations);
-	table_clear(&totals->errors);
+	facts_clear(&totals->facts);
+	for (size_t i = 0; i < TOTAL_KINDS; i++)
+		table_clear(&totals->sums[i]);
+	table_clear(&totals->readings);
+	free(totals->attributes);
+	*totals = (struct totals){0};
 }
 
-static int compare_names(const void *left, const void *right, void *names)
+/* ---- dimensions -------------------------------------------------------------------------------------------- */
+
+static uint32_t reduce(struct names *names, struct ul_text text, bool *failed)
 {
-	const struct total *a = left, *b = right;
-	return names_compare(names_text(names, (uint32_t)a->key), names_text(names, (uint32_t)b->key));
+	char operation[UL_NAME_BYTES_MAX + 1], error_type[UL_NAME_BYTES_MAX + 1], reduced[UL_CONTEXT_BYTES_MAX];
+	struct ul_attributes attributes = {0};
+	if (ul_context_string(text.text, text.bytes, "operation", operation))
+		attributes.operation = operation;
+	*failed = ul_context_string(text.text, text.bytes, "error_type", error_type) > 0;
+	if (*failed)
+		attributes.error_type = error_type;
+	size_t bytes = 0;
+	enum ul_context_error error = ul_context_build(&attributes, reduced, &bytes);
+	/* Both come from a valid context, so they make one. */
+	assert(error == UL_CONTEXT_OK);
+	return error || !bytes ? NAME_NO_DIMENSIONS : names_intern(names, reduced, bytes);
 }
 
-static int compare_days(const void *left, const void *right)
+/* A string that is a name stands for itself, anything else for its canonical text. */
+static uint32_t attribute_name(struct names *names, struct ul_json_span value)
 {
-	int32_t a = total_day(left), b = total_day(right);
-	return (a > b) - (a < b);
+	char text[UL_NAME_BYTES_MAX];
+	ptrdiff_t bytes = value.type == UL_JSON_STRING ? ul_json_unescape(value, text, sizeof(text)) : -1;
+	if (bytes > 0 && ul_name_is_valid(text, (size_t)bytes))
+		return names_intern(names, text, (size_t)bytes);
+	return names_intern(names, value.text, value.bytes);
 }
 
-static int compare_costs(const void *left, const void *right, void *names)
+static int add_attribute(struct totals *totals, struct names *names, struct ul_json_span key, struct ul_json_span value)
 {
-	const struct total *a = left, *b = right;
-	money_t cost_a = money_of(a->cost_pico_usd), cost_b = money_of(b->cost_pico_usd);
-	if (cost_a != cost_b)
-		return cost_a > cost_b ? -1 : 1;
-	if (a->calls != b->calls)
-		return a->calls > b->calls ? -1 : 1;
-	return compare_names(left, right, names);
+	if (totals->attribute_count == totals->attribute_room) {
+		uint32_t room = totals->attribute_room ? 2 * totals->attribute_room : 64;
+		struct attribute *attributes = os_reallocate(totals->attributes, room, sizeof(*attributes));
+		if (!attributes || room > UINT32_MAX / 2)
+			return -ENOMEM;
+		totals->attributes = attributes;
+		totals->attribute_room = room;
+	}
+	totals->attributes[totals->attribute_count++] =
+		(struct attribute){attribute_name(names, key), attribute_name(names, value)};
+	return names->error;
 }
 
-void totals_sort_by_name(struct table *table, const struct names *names)
+/* Names move as others are added, so that the text read here is a copy. */
+static int read_attributes(struct totals *totals, struct names *names, const char *text, size_t bytes)
 {
-	if (table->count)
-		qsort_r(table->records, table->count, table->record_bytes, compare_names, (void *)(uintptr_t)names);
+	struct ul_json_walk walk, inner;
+	struct ul_json_span key, value, inner_key;
+	int error = 0;
+	ul_json_enter(&walk, (struct ul_json_span){UL_JSON_OBJECT, text, bytes});
+	while (!error && (value = ul_json_next(&walk, &key)).type != UL_JSON_END) {
+		if (ul_json_string_is(key, "service_tier", strlen("service_tier")))
+			error = add_attribute(totals, names, key, value);
+		if (value.type != UL_JSON_OBJECT)
+			continue;
+		ul_json_enter(&inner, value);
+		while (!error && (value = ul_json_next(&inner, &inner_key)).type != UL_JSON_END)
+			error = add_attribute(totals, names, inner_key, value);
+	}
+	return error;
 }
 
-void totals_sort_by_day(struct table *table)
+static int read_dimensions(struct totals *totals, struct names *names, struct reading *reading)
 {
-	if (table->count)
-		qsort(table->records, table->count, table->record_bytes, compare_days);
+	char copy[UL_CONTEXT_BYTES_MAX];
+	struct ul_text text = names_text(names, (uint32_t)reading->dimensions);
+	bool failed;
+	assert(text.bytes <= sizeof(copy));
+	memcpy(copy, text.text, text.bytes);
+	reading->first_attribute = totals->attribute_count;
+	int error = read_attributes(totals, names, copy, text.bytes);
+	reading->attribute_count = totals->attribute_count - reading->first_attribute;
+	reading->reduced = reduce(names, (struct ul_text){copy, text.bytes}, &failed);
+	reading->error = failed;
+	reading->known = !error;
+	return error ? error : names->error;
 }
 
-void totals_sort_by_cost(struct table *table, const struct names *names)
+static int find_reading(struct totals *totals, struct names *names, uint32_t dimensions, struct reading *found)
 {
-	if (table->count)
-		qsort_r(table->records, table->count, table->record_bytes, compare_costs, (void *)(uintptr_t)names);
+	uint64_t key[2] = {dimensions, 0};
+	struct reading *reading = table_get(&totals->readings, key);
+	if (!reading)
+		return -ENOMEM;
+	int error = reading->known ? 0 : read_dimensions(totals, names, reading);
+	*found = *reading;
+	return error;
+}
+
+/* ---- add --------------------------------------------------------------------------------------------------- */
+
+static int add_row_to(struct totals *totals, enum total_kind kind, struct ul_sum key, const struct ul_row *row,
+		      bool failed)
+{
+	struct ul_sum *sum = table_get(&totals->sums[kind], &key);
+	if (!sum)
+		return -ENOMEM;
+	return sum_add_row(sum, row, failed) ? 0 : -EOVERFLOW;
+}
+
+/* FORMAT.md 3.4: an opening balance may count in days and totals only, or in breakdowns by name only. */
+static int add_row(struct totals *totals, struct names *names, int32_t day, struct ul_row row)
+{
+	struct reading reading;
+	int error = find_reading(totals, names, row.dimensions, &reading);
+	bool failed = reading.error;
+	if (!error && (row.scope == 0 || row.scope & 1)) {
+		error = add_row_to(totals, TOTAL_DAYS, (struct ul_sum){.number = day}, &row, failed);
+		if (!error)
+			error = add_row_to(totals, TOTAL_RECENT,
+					   (struct ul_sum){.number = day, .first = row.provider, .second = row.model},
+					   &row, failed);
+	}
+	for (uint32_t i = 0; i < reading.attribute_count && row.scope != 1 && !error; i++) {
+		struct attribute attribute = totals->attributes[reading.first_attribute + i];
+		error = add_row_to(totals, TOTAL_ATTRIBUTES,
+				   (struct ul_sum){.first = attribute.key, .second = attribute.value}, &row, failed);
+	}
+	row.dimensions = reading.reduced;
+	row.prompt_band = 0;
+	if (!error)
+		facts_add_row(&totals->facts, &row);
+	return error ? error : totals->facts.error;
+}
+
+static int add_quarter(struct totals *totals, struct calendar_hour *hour, const struct ul_sum *quarter)
+{
+	struct ul_sum key = {.number = calendar_hour_of(hour, quarter->number)};
+	struct ul_sum *sum = table_get(&totals->sums[TOTAL_HOURS], &key);
+	if (!sum)
+		return -ENOMEM;
+	return sum_add(sum, quarter) ? 0 : -EOVERFLOW;
+}
+
+int totals_add(struct totals *totals, struct names *names, const struct facts *facts)
+{
+	static_assert(NAME_EMPTY == 0, "sums without names have the empty one");
+	struct calendar_hour hour = {0};
+	int error = 0;
+	make_ready(totals);
+	for (uint32_t i = 0; i < facts->rows.count && !error; i++)
+		error = add_row(totals, names, facts->day, *(const struct ul_row *)table_record(&facts->rows, i));
+	for (uint32_t i = 0; i < facts->quarters.count && !error; i++)
+		error = add_quarter(totals, &hour, table_record(&facts->quarters, i));
+	if (!error)
+		facts_add_histograms(&totals->facts, facts);
+	return error ? error : totals->facts.error;
+}
+
+int32_t totals_day_of(enum total_kind kind, const struct ul_sum *sum)
+{
+	return kind == TOTAL_HOURS ? calendar_quarter_day(sum->number) : sum->number;
+}
+
+/* A table of those sums alone that are of this day or later. */
+static int keep_from(struct table *kept, const struct totals *totals, enum total_kind kind, int32_t from)
+{
+	table_init(kept, sizeof(struct ul_sum));
+	for (uint32_t i = 0; i < totals->sums[kind].count; i++) {
+		const struct ul_sum *sum = table_record(&totals->sums[kind], i);
+		if (totals_day_of(kind, sum) < from)
+			continue;
+		struct ul_sum *copy = table_get(kept, sum);
+		if (!copy)
+			return -ENOMEM;
+		*copy = *sum;
+	}
+	return 0;
+}
+
+int totals_trim(struct totals *totals, int32_t recent_from, int32_t hours_from)
+{
+	struct table recent, hours;
+	make_ready(totals);
+	table_init(&hours, sizeof(struct ul_sum));
+	int error = keep_from(&recent, totals, TOTAL_RECENT, recent_from);
+	if (!error)
+		error = keep_from(&hours, totals, TOTAL_HOURS, hours_from);
+	struct table *dropped_recent = error ? &recent : &totals->sums[TOTAL_RECENT];
+	struct table *dropped_hours = error ? &hours : &totals->sums[TOTAL_HOURS];
+	table_clear(dropped_recent);
+	table_clear(dropped_hours);
+	if (!error) {
+		totals->sums[TOTAL_RECENT] = recent;
+		totals->sums[TOTAL_HOURS] = hours;
+	}
+	return error;
+}
+
+int totals_load(struct totals *totals, const uint32_t *name_of, const struct ul_container *file)
+{
+	make_ready(totals);
+	facts_add_records(&totals->facts, name_of, file);
+	int error = totals->facts.error;
+	for (size_t i = 0; i < TOTAL_KINDS; i++) {
+		uint64_t count;
+		const struct ul_sum *sums = ul_container_records(file, sections[i], &count);
+		for (uint64_t j = 0; j < count && !error; j++) {
+			struct ul_sum more = sums[j];
+			more.first = name_of[more.first];
+			more.second = name_of[more.second];
+			struct ul_sum *sum = table_get(&totals->sums[i], &more);
+			if (!sum)
+				error = -ENOMEM;
+			else if (!sum_add(sum, &more))
+				error = -EOVERFLOW;
+		}
+	}
+	return error;
+}
+
+/* ---- one day ----------------------------------------------------------------------------------------------- */
+
+struct ul_sum totals_day(const struct totals *totals, int32_t day)
+{
+	for (uint32_t i = 0; i < totals->sums[TOTAL_DAYS].count; i++) {
+		const struct ul_sum *sum = table_record(&totals->sums[TOTAL_DAYS], i);
+		if (sum->number == day)
+			return *sum;
+	}
+	return (struct ul_sum){.number = day};
+}
+
+/* The day's sums by model. */
+static int list_models(struct sum_list *list, const struct totals *totals, int32_t day)
+{
+	int error = sum_list_gather(list, &totals->sums[TOTAL_RECENT], NULL);
+	size_t count = 0;
+	for (size_t i = 0; i < list->count; i++)
+		if (list->items[i].number == day)
+			list->items[count++] = list->items[i];
+	list->count = count;
+	if (!error)
+		sum_list_sort(list);
+	return error;
+}
+
+int totals_agree(const struct totals *totals, struct names *names, const struct facts *facts, bool recent)
+{
+	struct totals own = {0};
+	struct sum_list wanted = {0}, found = {0};
+	int error = totals_add(&own, names, facts);
+	if (!error && recent)
+		error = list_models(&wanted, totals, facts->day);
+	if (!error && recent)
+		error = list_models(&found, &own, facts->day);
+	struct ul_sum day_wanted = totals_day(totals, facts->day), day_found = totals_day(&own, facts->day);
+	bool agree = memcmp(&day_wanted, &day_found, sizeof(day_wanted)) == 0 && wanted.count == found.count &&
+		     (!wanted.count || memcmp(wanted.items, found.items, wanted.count * sizeof(*wanted.items)) == 0);
+	sum_list_clear(&wanted);
+	sum_list_clear(&found);
+	totals_clear(&own);
+	return error ? error : agree;
+}
+
+/* Rows that come to a sum. Which calls had both an error and no price is not known: as few as can be. */
+static void add_rows_of(struct facts *facts, struct names *names, const struct ul_sum *sum, uint32_t provider,
+			uint32_t model)
+{
+	static const char failed[] = "{\"error_type\":\"(unknown)\"}";
+	uint32_t dimensions[2] = {NAME_NO_DIMENSIONS, names_intern(names, failed, strlen(failed))};
+	__int128 both = (__int128)sum->errors + sum->unpriced_calls - sum->calls;
+	if (both < 0)
+		both = 0;
+	const __int128 plain = (__int128)sum->calls - sum->errors - sum->unpriced_calls + both;
+	const __int128 calls[2][2] = {{plain, sum->errors - both}, {sum->unpriced_calls - both, both}};
+	for (size_t unpriced = 0; unpriced < 2; unpriced++)
+		for (size_t error = 0; error < 2; error++) {
+			struct ul_row row = {.provider = provider,
+					     .model = model,
+					     .dimensions = dimensions[error],
+					     .price_class = unpriced ? UL_PRICE_NONE : UL_PRICE_GIVEN,
+					     .calls = (int64_t)calls[unpriced][error]};
+			if (!unpriced && !error) {
+				memcpy(row.tokens, sum->tokens, sizeof(row.tokens));
+				row.cost_pico_usd = sum->cost_pico_usd;
+			}
+			facts_add_row(facts, &row);
+		}
+	struct ul_row balance = {.provider = provider,
+				 .model = model,
+				 .dimensions = NAME_NO_DIMENSIONS,
+				 .scope = 3,
+				 .balance_tokens = sum->balance_tokens};
+	facts_add_row(facts, &balance);
+}
+
+void totals_stand_in(const struct totals *totals, struct names *names, struct facts *facts)
+{
+	bool by_model = false;
+	for (uint32_t i = 0; i < totals->sums[TOTAL_RECENT].count; i++) {
+		const struct ul_sum *sum = table_record(&totals->sums[TOTAL_RECENT], i);
+		if (sum->number != facts->day)
+			continue;
+		by_model = true;
+		add_rows_of(facts, names, sum, sum->first, sum->second);
+	}
+	struct ul_sum day = totals_day(totals, facts->day);
+	if (!by_model)
+		add_rows_of(facts, names, &day, NAME_UNKNOWN, NAME_UNKNOWN);
+	if (names->error)
+		facts->error = names->error;
+}
+
+/* ---- the file ---------------------------------------------------------------------------------------------- */
+
+int totals_draft_gather(struct totals_draft *draft, const struct totals *totals, uint8_t *used)
+{
+	int error = facts_draft_gather(&draft->facts, &totals->facts, used);
+	for (size_t i = 0; i < TOTAL_KINDS && !error; i++)
+		error = sum_list_gather(&draft->sums[i], &totals->sums[i], used);
+	return error;
+}
+
+void totals_draft_lay_out(struct totals_draft *draft, const uint32_t *index)
+{
+	facts_draft_lay_out(&draft->facts, index);
+	for (size_t i = 0; i < TOTAL_KINDS; i++)
+		sum_list_lay_out(&draft->sums[i], index);
+}
+
+void totals_draft_clear(struct totals_draft *draft)
+{
+	facts_draft_clear(&draft->facts);
+	for (size_t i = 0; i < TOTAL_KINDS; i++)
+		sum_list_clear(&draft->sums[i]);
 }

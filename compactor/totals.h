@@ -1,51 +1,59 @@
 /*
- * Totals out of roll-ups: of all days or of a range of them, by day, model, provider, operation and error. What summary.json and the
- * command `summary` show is taken from here.
+ * The totals of all time (FORMAT.md 8): what a checkpoint holds of the calls themselves, so that a run need not read the days that it adds
+ * nothing to. Facts of a day are added; order does not matter. It must not know where they came from.
  */
 #ifndef USAGELOG_TOTALS_H
 #define USAGELOG_TOTALS_H
 
-#include <stdbool.h>
+#include "facts.h"
 
-#include "checkpoint.h"
-#include "money.h"
-
-struct total {
-	uint64_t key; /* a name's number, or a day */
-	uint64_t zero;
-	int64_t calls;
-	int64_t errors;
-	int64_t unpriced; /* calls without a cost */
-	int64_t tokens[UL_TOKEN_KINDS];
-	int64_t balance_tokens; /* of unknown kind */
-	struct ul_i128 cost_pico_usd;
+enum total_kind {
+	TOTAL_DAYS,       /* by day */
+	TOTAL_RECENT,     /* by day, provider and model: the newest days only */
+	TOTAL_HOURS,      /* by local hour: likewise */
+	TOTAL_ATTRIBUTES, /* by key and value */
+	TOTAL_KINDS,
 };
 
+/* Zeroed memory is one that holds nothing. */
 struct totals {
-	struct total all;
-	struct table days; /* struct total */
-	struct table models;
-	struct table providers;
-	struct table operations; /* of calls that have one */
-	struct table errors;     /* by error_type */
+	struct facts facts; /* rows reduced to operation and error_type, and histograms; no quarters */
+	struct table sums[TOTAL_KINDS];
+	struct table readings; /* what dimensions say, by their name: read once */
+	struct attribute *attributes;
+	uint32_t attribute_count, attribute_room;
 };
 
-/* Sum up the roll-ups of days first to last, both included. 0, -ENOMEM or -EOVERFLOW. In any case totals_clear() frees them. */
-int totals_make(struct totals *totals, const struct checkpoint *checkpoint, struct names *names, int32_t first_day,
-		int32_t last_day);
 void totals_clear(struct totals *totals);
 
-/* Sort a table by name, by day, or by cost (the most first, then calls, then name). It must not be added to any more. */
-void totals_sort_by_name(struct table *table, const struct names *names);
-void totals_sort_by_day(struct table *table);
-void totals_sort_by_cost(struct table *table, const struct names *names);
+/* Add all that facts of a day hold. 0, -ENOMEM or -EOVERFLOW, and then they are of no use. */
+int totals_add(struct totals *totals, struct names *names, const struct facts *facts);
 
-static inline int32_t total_day(const struct total *total)
-{
-	return (int32_t)(uint32_t)total->key;
-}
+/* Drop what lies before the days from which on sums are held by model, and by hour. 0 or -ENOMEM, and then nothing changed. */
+int totals_trim(struct totals *totals, int32_t recent_from, int32_t hours_from);
 
-/* All tokens: input, cache reads and writes, output, and those of unknown kind. */
-int64_t total_tokens(const struct total *total);
+/* Add the totals of a valid checkpoint. 0, -ENOMEM or -EOVERFLOW. */
+int totals_load(struct totals *totals, const uint32_t *name_of, const struct ul_container *file);
+
+/* The day that a sum is of. Not for attributes. */
+int32_t totals_day_of(enum total_kind kind, const struct ul_sum *sum);
+
+/* The sum of a day; of zeros if there is none. */
+struct ul_sum totals_day(const struct totals *totals, int32_t day);
+
+/* Do facts, all that there are of a day, come to the day's sum, and by model too if `recent`? 1, 0, -ENOMEM or -EOVERFLOW. */
+int totals_agree(const struct totals *totals, struct names *names, const struct facts *facts, bool recent);
+
+/* Add rows to facts of a day of which nothing else is left: one model's or, unless the day is held by model, those of (unknown). */
+void totals_stand_in(const struct totals *totals, struct names *names, struct facts *facts);
+
+/* Totals on their way to a file. */
+struct totals_draft {
+	struct facts_draft facts;
+	struct sum_list sums[TOTAL_KINDS];
+};
+int totals_draft_gather(struct totals_draft *draft, const struct totals *totals, uint8_t *used);
+void totals_draft_lay_out(struct totals_draft *draft, const uint32_t *index);
+void totals_draft_clear(struct totals_draft *draft);
 
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "calendar.h"
+#include "money.h"
 #include "os.h"
 #include "summary.h"
 
@@ -389,8 +390,8 @@ static void compare_day(struct verification *found, struct view *view, const str
 	free(bytes);
 }
 
-static void check_rollups(struct verification *found, struct view *view, const struct ul_day *day,
-			  const struct stored_file *file, struct checked_file *checked)
+static void check_sums(struct verification *found, struct view *view, const struct ul_day *day,
+		       const struct stored_file *file, struct checked_file *checked)
 {
 	struct facts facts;
 	facts_init(&facts, day->day);
@@ -435,7 +436,7 @@ static void check_day(struct verification *found, struct view *view, const struc
 	store_read(view->directory.fd, name, UL_CONTAINER_FACTS, &view->directory.conf.log_id, &file);
 	if (file_is_sound(found, &file, day->checksum, "its day is folded anew, and a damaged file set aside",
 			  checked)) {
-		check_rollups(found, view, day, &file, checked);
+		check_sums(found, view, day, &file, checked);
 		if (again->complete)
 			compare_day(found, view, again, day, &file, checked);
 	}
@@ -542,15 +543,143 @@ static void check_previous_files(struct verification *found, const struct view *
 	stored_file_clear(&previous);
 }
 
+/* ---- the checkpoint's totals ------------------------------------------------------------------------------------- */
+
+/* 2012-01-01. Until 2011 there was a zone whose offset changed within a quarter of an hour (St. John's, at one past midnight); since then
+ * each hour lies within a day. */
+enum { WHOLE_QUARTERS_FROM = 15340 };
+
+static bool same_numbers(const struct ul_sum *left, const struct ul_sum *right)
+{
+	return memcmp(&left->calls, &right->calls, sizeof(*left) - offsetof(struct ul_sum, calls)) == 0;
+}
+
+/* Sum up parts of days by day. False: a sum left its field, a part is of a day before `from`, or there is no memory (`*error`). */
+static bool sum_parts(struct table *by_day, const struct totals *totals, enum total_kind kind, int32_t from, int *error)
+{
+	for (uint32_t i = 0; i < totals->sums[kind].count; i++) {
+		const struct ul_sum *part = table_record(&totals->sums[kind], i);
+		struct ul_sum key = {.number = totals_day_of(kind, part)};
+		struct ul_sum *sum = table_get(by_day, &key);
+		if (!sum)
+			*error = -ENOMEM;
+		if (!sum || key.number < from || !sum_add(sum, part))
+			return false;
+	}
+	return true;
+}
+
+/* Do the sums by model, or by hour, come to those of their days, from the first on that is held so? */
+static bool parts_add_up(const struct totals *totals, enum total_kind kind, int32_t held_from, int32_t compared_from,
+			 int *error)
+{
+	struct table by_day;
+	table_init(&by_day, sizeof(struct ul_sum));
+	bool good = sum_parts(&by_day, totals, kind, held_from, error);
+	/* A day without a part comes to zeros. */
+	for (uint32_t i = 0; i < totals->sums[TOTAL_DAYS].count && good; i++) {
+		const struct ul_sum *day = table_record(&totals->sums[TOTAL_DAYS], i);
+		good = day->number < held_from || table_get(&by_day, day);
+		*error = good ? *error : -ENOMEM;
+	}
+	for (uint32_t i = 0; i < by_day.count && good; i++) {
+		const struct ul_sum *sum = table_record(&by_day, i);
+		struct ul_sum day = totals_day(totals, sum->number);
+		good = sum->number < compared_from || same_numbers(sum, &day);
+	}
+	table_clear(&by_day);
+	return good;
+}
+
+static bool days_add_up(const struct checkpoint *checkpoint, struct names *names, int *error)
+{
+	const struct table *days = &checkpoint->totals.sums[TOTAL_DAYS];
+	struct breakdown breakdown;
+	struct ul_sum all = {0};
+	bool good = true;
+	int failed = breakdown_make(&breakdown, &checkpoint->totals.facts.rows, names);
+	for (uint32_t i = 0; i < days->count && good; i++) {
+		const struct ul_sum *sum = table_record(days, i);
+		good = sum_add(&all, sum) && checkpoint_find_day(checkpoint, sum->number);
+	}
+	for (size_t i = 0; i < checkpoint->day_count && good; i++)
+		good = totals_day(&checkpoint->totals, checkpoint->days[i].day).calls == checkpoint->days[i].calls;
+	good = good && !failed && same_numbers(&all, &breakdown.all);
+	breakdown_clear(&breakdown);
+	if (failed == -ENOMEM)
+		*error = failed;
+	return good;
+}
+
+/* A file of the totals alone, to compare. */
+static void *encode_totals(const struct view *view, struct totals *totals, size_t *size_bytes, int *error)
+{
+	struct checkpoint alone = {.totals = *totals};
+	return checkpoint_encode(&alone, &view->names, &view->directory.conf.log_id, size_bytes, error);
+}
+
+/* Are the totals what the slots give? */
+static bool totals_refold(struct view *view, const struct refold *again, int *error)
+{
+	struct checkpoint *checkpoint = &view->state.checkpoint;
+	struct checkpoint_window window = checkpoint_window(checkpoint);
+	struct totals totals = {0};
+	size_t size_bytes = 0, wanted_bytes = 0;
+	void *bytes = NULL, *wanted = NULL;
+	for (size_t i = 0; i < again->pass.fold.day_count && !*error; i++)
+		*error = totals_add(&totals, &view->names, again->pass.fold.days[i]);
+	if (!*error)
+		*error = totals_trim(&totals, window.recent_from, window.hours_from);
+	if (!*error)
+		wanted = encode_totals(view, &totals, &wanted_bytes, error);
+	if (!*error)
+		bytes = encode_totals(view, &checkpoint->totals, &size_bytes, error);
+	bool same = !*error && size_bytes == wanted_bytes && memcmp(bytes, wanted, size_bytes) == 0;
+	free(bytes);
+	free(wanted);
+	totals_clear(&totals);
+	return same;
+}
+
+static void check_totals(struct verification *found, struct view *view, const struct refold *again,
+			 struct checked_file *checked)
+{
+	const struct checkpoint *checkpoint = &view->state.checkpoint;
+	struct checkpoint_window window = checkpoint_window(checkpoint);
+	const struct {
+		bool good;
+		const char *fault;
+	} checks[] = {
+		{days_add_up(checkpoint, &view->names, &found->error), "its days do not come to its totals"},
+		{parts_add_up(&checkpoint->totals, TOTAL_RECENT, window.recent_from, INT32_MIN, &found->error),
+		 "its sums by model do not come to those of their days"},
+		/* Hours are those of the zone that the checkpoint was made in. */
+		{view->state.settings_changed || parts_add_up(&checkpoint->totals, TOTAL_HOURS, window.hours_from,
+							      WHOLE_QUARTERS_FROM, &found->error),
+		 "its hours do not come to their days"},
+		{!again->complete || totals_refold(view, again, &found->error),
+		 "its totals are not what the segments give, folded again; segments are missing or damaged, or the "
+		 "file is "
+		 "wrong"},
+	};
+	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
+		if (!checks[i].good) {
+			damaged(found, checked);
+			say(found, checked, "%s", checks[i].fault);
+		}
+}
+
 /* ---- checkpoints and summary ----------------------------------------------------------------------------------- */
 
-static void check_checkpoints(struct verification *found, const struct view *view)
+static void check_checkpoints(struct verification *found, struct view *view, const struct refold *again)
 {
 	const struct recovery_state *state = &view->state;
-	char text[64];
 	if (state->current == FILE_SOUND) {
-		snprintf(text, sizeof(text), "generation %llu", (unsigned long long)state->checkpoint.generation);
-		add_line(found, "checkpoint", VERDICT_PASS, text);
+		struct checked_file *checked = add_file(found, "checkpoint");
+		if (!checked)
+			return;
+		say(found, checked, "generation %llu", (unsigned long long)state->checkpoint.generation);
+		check_totals(found, view, again, checked);
 	} else if (state->current == FILE_DAMAGED) {
 		add_line(found, "checkpoint", VERDICT_FAIL,
 			 "is damaged; usagelog compact sets it aside and goes on from what is sound");
@@ -746,7 +875,7 @@ static void check_all(struct verification *found, struct view *view, struct refo
 		check_day(found, view, again, &view->state.checkpoint.days[i]);
 	check_named_files(found, view, again);
 	check_previous_files(found, view);
-	check_checkpoints(found, view);
+	check_checkpoints(found, view, again);
 	check_summary(found, view);
 	store_list(view->directory.fd, look_at_name, &leftovers);
 	sum_up(found, view, again);

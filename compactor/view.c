@@ -90,7 +90,64 @@ int view_add_pending(struct view *view, struct checkpoint **whole)
 	const struct fold *fold = &view->pending.fold;
 	*whole = view->state.settings_changed ? &view->none : &view->state.checkpoint;
 	int error = 0;
-	for (size_t i = 0; i < fold->day_count && !error; i++)
-		error = checkpoint_add_rollups(*whole, &view->names, fold->days[i]);
+	for (size_t i = 0; i < fold->day_count && !error; i++) {
+		/* A day that has no file yet is of generation 0. */
+		const struct ul_day day = {.day = fold->days[i]->day};
+		error = totals_add(&(*whole)->totals, &view->names, fold->days[i]);
+		if (!error && !checkpoint_find_day(*whole, day.day))
+			error = checkpoint_set_day(*whole, &day);
+	}
+	return error ? error : checkpoint_trim(*whole);
+}
+
+static void report_day(struct view *view, const struct ul_day *day, const struct stored_file *file)
+{
+	char name[STORE_NAME_BYTES];
+	store_fact_name(name, day->day, day->generation);
+	findings_add(
+		&view->findings, FINDING_LEFT_OUT,
+		"%s/%s: %s; its day is shown as far as the checkpoint has it; usagelog compact folds it anew if it "
+		"is missing or damaged",
+		view->directory.path, name,
+		file->state == FILE_MISSING   ? "is missing"
+		: file->state == FILE_DAMAGED ? "is damaged"
+		: file->state == FILE_NEWER   ? "was written by a newer usagelog than this one"
+					      : usagelog_strerror(file->error));
+}
+
+/* All that there is of a day, pending calls included. */
+static int gather_day(struct view *view, const struct checkpoint *whole, const struct ul_day *day,
+		      struct totals *totals)
+{
+	struct facts facts;
+	struct stored_file file = {.state = FILE_SOUND};
+	const struct facts *pending = fold_find_day(&view->pending.fold, day->day);
+	facts_init(&facts, day->day);
+	if (day->generation)
+		store_read_day(view->directory.fd, day, &view->directory.conf.log_id, &file);
+	bool lost = file.state != FILE_SOUND;
+	if (lost) {
+		report_day(view, day, &file);
+		totals_stand_in(&whole->totals, &view->names, &facts);
+	} else if (day->generation) {
+		facts_add_file(&facts, &view->names, &file.container);
+	}
+	int error = facts.error;
+	if (!error)
+		error = totals_add(totals, &view->names, &facts);
+	/* What stands in for a file has them. */
+	if (!error && pending && !lost)
+		error = totals_add(totals, &view->names, pending);
+	stored_file_clear(&file);
+	facts_clear(&facts);
+	return error;
+}
+
+int view_sum_days(struct view *view, const struct checkpoint *whole, int32_t first, int32_t last, struct totals *totals)
+{
+	int error = 0;
+	for (size_t i = 0; i < whole->day_count && !error; i++)
+		if (whole->days[i].day >= first && whole->days[i].day <= last)
+			error = gather_day(view, whole, &whole->days[i], totals);
 	return error;
 }

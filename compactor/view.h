@@ -24,7 +24,12 @@ struct view {
 int view_open(struct view *view, const char *log, struct ul_message *why);
 void view_close(struct view *view);
 
-/* Add the pending calls' totals to the checkpoint's roll-ups. To be called once. 0, -ENOMEM or -EOVERFLOW. */
+/* Add the pending calls to the checkpoint's totals. To be called once. 0, -ENOMEM or -EOVERFLOW. */
 int view_add_pending(struct view *view, struct checkpoint **whole);
+
+/* After that: the totals of some days, first and last included, out of their fact files; of a day whose file is lost, what the checkpoint
+ * has, and that is a finding. 0, -ENOMEM or -EOVERFLOW. */
+int view_sum_days(struct view *view, const struct checkpoint *whole, int32_t first, int32_t last,
+		  struct totals *totals);
 
 #endif

@@ -117,7 +117,7 @@ static const struct requirement fact_sections[] = {
 	{UL_SECTION_STRINGS, sizeof(struct ul_string_record)},
 	{UL_SECTION_STRING_BYTES, 1},
 	{UL_SECTION_ROWS, sizeof(struct ul_row)},
-	{UL_SECTION_QUARTERS, sizeof(struct ul_quarter)},
+	{UL_SECTION_QUARTERS, sizeof(struct ul_sum)},
 	{UL_SECTION_HISTOGRAMS, sizeof(struct ul_histogram)},
 	{UL_SECTION_BUCKETS, sizeof(struct ul_bucket)},
 };
@@ -126,12 +126,18 @@ static const struct requirement checkpoint_sections[] = {
 	{UL_SECTION_META, sizeof(struct ul_checkpoint_meta)},
 	{UL_SECTION_STRINGS, sizeof(struct ul_string_record)},
 	{UL_SECTION_STRING_BYTES, 1},
+	{UL_SECTION_ROWS, sizeof(struct ul_row)},
+	{UL_SECTION_HISTOGRAMS, sizeof(struct ul_histogram)},
+	{UL_SECTION_BUCKETS, sizeof(struct ul_bucket)},
 	{UL_SECTION_SEGMENTS, sizeof(struct ul_folded_segment)},
 	{UL_SECTION_RUNS, sizeof(struct ul_run)},
 	{UL_SECTION_DAYS, sizeof(struct ul_day)},
-	{UL_SECTION_ROLLUPS, sizeof(struct ul_rollup)},
+	{UL_SECTION_DAY_SUMS, sizeof(struct ul_sum)},
 	{UL_SECTION_CALLS, sizeof(struct ul_last_call)},
 	{UL_SECTION_FILES, sizeof(struct ul_named_file)},
+	{UL_SECTION_RECENT_SUMS, sizeof(struct ul_sum)},
+	{UL_SECTION_HOUR_SUMS, sizeof(struct ul_sum)},
+	{UL_SECTION_ATTRIBUTE_SUMS, sizeof(struct ul_sum)},
 };
 
 static const struct requirement id_sections[] = {
@@ -229,12 +235,25 @@ static bool index_is_context(const struct checked *checked, uint32_t index)
 	return ul_context_is_valid(text.text, text.bytes);
 }
 
+/* The name of what has none. */
+static bool index_is_empty(const struct checked *checked, uint32_t index)
+{
+	return index < checked->string_count && string_at(checked, index).bytes == 0;
+}
+
 /* The empty name says that the call had no operation. */
 static bool index_is_operation(const struct checked *checked, uint32_t index)
 {
+	return index_is_empty(checked, index) || index_is_name(checked, index);
+}
+
+/* A key of metadata or its value, which may be as long as a context. */
+static bool index_is_attribute(const struct checked *checked, uint32_t index)
+{
 	if (index >= checked->string_count)
 		return false;
-	return string_at(checked, index).bytes == 0 || index_is_name(checked, index);
+	struct ul_text text = string_at(checked, index);
+	return ul_text_is_plain(text.text, text.bytes, UL_CONTEXT_BYTES_MAX);
 }
 
 /* The order of records. Strings are sorted, so indexes compare as the names do. */
@@ -268,9 +287,9 @@ static int compare_rows(const struct ul_row *a, const struct ul_row *b)
 	return compare_keys(pairs, sizeof(pairs) / sizeof(pairs[0]));
 }
 
-static int compare_quarters(const struct ul_quarter *a, const struct ul_quarter *b)
+static int compare_sums(const struct ul_sum *a, const struct ul_sum *b)
 {
-	const int64_t pairs[][2] = {{a->quarter, b->quarter}, {a->provider, b->provider}, {a->model, b->model}};
+	const int64_t pairs[][2] = {{a->number, b->number}, {a->first, b->first}, {a->second, b->second}};
 	return compare_keys(pairs, sizeof(pairs) / sizeof(pairs[0]));
 }
 
@@ -283,12 +302,6 @@ static int compare_histograms(const struct ul_histogram *a, const struct ul_hist
 		{a->measure, b->measure},
 	};
 	return compare_keys(pairs, sizeof(pairs) / sizeof(pairs[0]));
-}
-
-static int compare_rollups(const struct ul_rollup *a, const struct ul_rollup *b)
-{
-	int order = compare(a->day, b->day);
-	return order ? order : compare_rows(&a->row, &b->row);
 }
 
 static int compare_calls(const struct ul_last_call *a, const struct ul_last_call *b)
@@ -334,15 +347,16 @@ static bool rows_are_sound(const struct checked *checked)
 	return true;
 }
 
-static bool quarters_are_sound(const struct checked *checked)
+/* Sums in order; `is_name` says of an index whether it may be one of their names. */
+static bool sums_are_sound(const struct checked *checked, enum ul_section_type type,
+			   bool (*is_name)(const struct checked *checked, uint32_t index))
 {
 	uint64_t count;
-	const struct ul_quarter *quarters = ul_container_records(checked->container, UL_SECTION_QUARTERS, &count);
+	const struct ul_sum *sums = ul_container_records(checked->container, type, &count);
 	for (uint64_t i = 0; i < count; i++) {
-		if (quarters[i].zero || !index_is_name(checked, quarters[i].provider) ||
-		    !index_is_name(checked, quarters[i].model))
+		if (sums[i].zero || !is_name(checked, sums[i].first) || !is_name(checked, sums[i].second))
 			return false;
-		if (i && compare_quarters(&quarters[i - 1], &quarters[i]) >= 0)
+		if (i && compare_sums(&sums[i - 1], &sums[i]) >= 0)
 			return false;
 	}
 	return true;
@@ -395,7 +409,7 @@ static bool facts_are_sound(const struct checked *checked)
 	uint64_t count;
 	const struct ul_fact_meta *meta = ul_container_records(checked->container, UL_SECTION_META, &count);
 	return !meta->zero && all_zero(meta->zeros, sizeof(meta->zeros)) && rows_are_sound(checked) &&
-	       quarters_are_sound(checked) && histograms_are_sound(checked);
+	       sums_are_sound(checked, UL_SECTION_QUARTERS, index_is_name) && histograms_are_sound(checked);
 }
 
 /* The records of checkpoints. */
@@ -454,19 +468,23 @@ static bool days_are_sound(const struct checked *checked)
 	return true;
 }
 
-static bool rollups_are_sound(const struct checked *checked)
+/* What is summed over all days: rows without a prompt band, and sums by what is empty or is not. */
+static bool totals_are_sound(const struct checked *checked)
 {
 	uint64_t count;
-	const struct ul_rollup *rollups = ul_container_records(checked->container, UL_SECTION_ROLLUPS, &count);
-	for (uint64_t i = 0; i < count; i++) {
-		if (rollups[i].zero || rollups[i].row.prompt_band)
+	const struct ul_row *rows = ul_container_records(checked->container, UL_SECTION_ROWS, &count);
+	for (uint64_t i = 0; i < count; i++)
+		if (rows[i].prompt_band)
 			return false;
-		if (i && compare_rollups(&rollups[i - 1], &rollups[i]) >= 0)
+	const struct ul_sum *attributes = ul_container_records(checked->container, UL_SECTION_ATTRIBUTE_SUMS, &count);
+	for (uint64_t i = 0; i < count; i++)
+		if (attributes[i].number)
 			return false;
-		if (!row_is_sound(checked, &rollups[i].row, i ? &rollups[i - 1].row : NULL))
-			return false;
-	}
-	return true;
+	return rows_are_sound(checked) && histograms_are_sound(checked) &&
+	       sums_are_sound(checked, UL_SECTION_DAY_SUMS, index_is_empty) &&
+	       sums_are_sound(checked, UL_SECTION_RECENT_SUMS, index_is_name) &&
+	       sums_are_sound(checked, UL_SECTION_HOUR_SUMS, index_is_empty) &&
+	       sums_are_sound(checked, UL_SECTION_ATTRIBUTE_SUMS, index_is_attribute);
 }
 
 static bool call_is_sound(const struct checked *checked, const struct ul_last_call *call)
@@ -514,7 +532,7 @@ static bool checkpoint_is_sound(const struct checked *checked)
 	uint64_t count;
 	const struct ul_checkpoint_meta *meta = ul_container_records(checked->container, UL_SECTION_META, &count);
 	return all_zero(meta->zeros, sizeof(meta->zeros)) && segments_are_sound(checked) && days_are_sound(checked) &&
-	       rollups_are_sound(checked) && calls_are_sound(checked) && files_are_sound(checked);
+	       totals_are_sound(checked) && calls_are_sound(checked) && files_are_sound(checked);
 }
 
 /* The records of id sets. */

@@ -7,17 +7,22 @@
 #include "json.h"
 #include "utf8.h"
 
-bool ul_name_is_valid(const char *name, size_t bytes)
+bool ul_text_is_plain(const char *text, size_t bytes, size_t bytes_max)
 {
-	const char *end = name + bytes;
-	if (bytes == 0 || bytes > UL_NAME_BYTES_MAX)
+	const char *end = text + bytes;
+	if (bytes == 0 || bytes > bytes_max)
 		return false;
-	while (name < end) {
-		int32_t code_point = ul_utf8_read(&name, end);
+	while (text < end) {
+		int32_t code_point = ul_utf8_read(&text, end);
 		if (code_point < 0 || ul_is_control(code_point))
 			return false;
 	}
 	return true;
+}
+
+bool ul_name_is_valid(const char *name, size_t bytes)
+{
+	return ul_text_is_plain(name, bytes, UL_NAME_BYTES_MAX);
 }
 
 /* The members of a context, in the order of their keys' bytes, which is their order in every canonical text. */

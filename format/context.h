@@ -11,6 +11,9 @@
 
 #include "format.h"
 
+/* Is this text of 1 to `bytes_max` bytes UTF-8 without control characters? */
+bool ul_text_is_plain(const char *text, size_t bytes, size_t bytes_max);
+
 /* Is this a name: 1 to 1,024 bytes of UTF-8 without control characters? */
 bool ul_name_is_valid(const char *name, size_t bytes);
 

@@ -211,9 +211,12 @@ enum ul_section_type {
 	UL_SECTION_SEGMENTS = 16,
 	UL_SECTION_RUNS = 17,
 	UL_SECTION_DAYS = 18,
-	UL_SECTION_ROLLUPS = 19,
+	UL_SECTION_DAY_SUMS = 19,
 	UL_SECTION_CALLS = 20,
 	UL_SECTION_FILES = 21,
+	UL_SECTION_RECENT_SUMS = 22,
+	UL_SECTION_HOUR_SUMS = 23,
+	UL_SECTION_ATTRIBUTE_SUMS = 24,
 	UL_SECTION_IDS = 32,
 	UL_SECTION_MANDATORY = 1000, /* an unknown type from here on must be refused */
 };
@@ -266,10 +269,11 @@ struct ul_row {
 	struct ul_i128 cost_pico_usd;
 };
 
-struct ul_quarter {
-	int32_t quarter;
-	uint32_t provider;
-	uint32_t model;
+/* What calls come to, under a number and two names: by quarter, provider and model in a fact file, by others in a checkpoint. */
+struct ul_sum {
+	int32_t number;
+	uint32_t first;
+	uint32_t second;
 	uint32_t zero;
 	int64_t calls;
 	int64_t errors;
@@ -298,7 +302,7 @@ struct ul_bucket {
 
 static_assert(sizeof(struct ul_fact_meta) == 64, "FORMAT.md 7");
 static_assert(sizeof(struct ul_row) == 128 && offsetof(struct ul_row, cost_pico_usd) == 112, "FORMAT.md 7");
-static_assert(sizeof(struct ul_quarter) == 112 && offsetof(struct ul_quarter, cost_pico_usd) == 96, "FORMAT.md 7");
+static_assert(sizeof(struct ul_sum) == 112 && offsetof(struct ul_sum, cost_pico_usd) == 96, "FORMAT.md 7");
 static_assert(sizeof(struct ul_histogram) == 24 && sizeof(struct ul_bucket) == 16, "FORMAT.md 7");
 
 /* 8: what a checkpoint holds. */
@@ -339,13 +343,11 @@ struct ul_day {
 	int64_t calls;
 };
 
-struct ul_rollup {
-	int32_t day;
-	uint32_t zero;
-	struct ul_row row;
+enum {
+	UL_LAST_CALLS = 1000,
+	UL_RECENT_DAYS = 31, /* the newest days that are held by model */
+	UL_HOUR_DAYS = 30,   /* and by hour */
 };
-
-enum { UL_LAST_CALLS = 1000 };
 
 struct ul_last_call {
 	struct ul_id segment_id;
@@ -383,7 +385,7 @@ struct ul_id_record {
 static_assert(sizeof(struct ul_checkpoint_meta) == 64 && sizeof(struct ul_id_meta) == 64, "FORMAT.md 8, 9");
 static_assert(sizeof(struct ul_folded_segment) == 80, "FORMAT.md 8");
 static_assert(sizeof(struct ul_run) == 8 && sizeof(struct ul_day) == 40, "FORMAT.md 8");
-static_assert(sizeof(struct ul_rollup) == 136 && sizeof(struct ul_last_call) == 112, "FORMAT.md 8");
+static_assert(sizeof(struct ul_last_call) == 112, "FORMAT.md 8");
 static_assert(offsetof(struct ul_last_call, flags) == 80, "FORMAT.md 8");
 static_assert(sizeof(struct ul_named_file) == 32 && sizeof(struct ul_id_record) == 32, "FORMAT.md 8, 9");
 

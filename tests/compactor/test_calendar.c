@@ -76,6 +76,43 @@ static void agrees_with_libc(void **state)
 	}
 }
 
+static int32_t quarter_at(int64_t at_second)
+{
+	return (int32_t)(at_second / 900);
+}
+
+static int32_t hour_of(int64_t at_second)
+{
+	struct calendar_hour hour = {0};
+	return calendar_hour_of(&hour, quarter_at(at_second));
+}
+
+static void hours(void **state)
+{
+	(void)state;
+	assert_int_equal(calendar_set_zone("Europe/Berlin"), 0);
+	/* 2024-10-27: 02:00 to 03:00 comes twice. */
+	for (int64_t at = 1729987200; at < 1729987200 + 4 * 3600; at += 900)
+		assert_int_equal(hour_of(at), quarter_at(at / 3600 * 3600));
+	assert_int_equal(calendar_set_zone("Asia/Kathmandu"), 0); /* 5:45 ahead */
+	assert_int_equal(hour_of(1729988100), quarter_at(1729988100));
+	assert_int_equal(hour_of(1729988100 + 2700), quarter_at(1729988100));
+	assert_int_equal(hour_of(1729988100 + 3600), quarter_at(1729988100 + 3600));
+	/* 2024-04-07 02:00 is 01:30 again, half an hour later the hour goes on. */
+	assert_int_equal(calendar_set_zone("Australia/Lord_Howe"), 0);
+	assert_int_equal(hour_of(1712415600 - 900), quarter_at(1712415600 - 3600));
+	assert_int_equal(hour_of(1712415600), quarter_at(1712415600));
+	assert_int_equal(hour_of(1712415600 + 900), quarter_at(1712415600));
+	assert_int_equal(hour_of(1712415600 + 1800), quarter_at(1712415600 + 1800));
+	assert_int_equal(calendar_quarter_day(quarter_at(1712415600)), 19820);
+	/* What a hostile file may say. */
+	struct calendar_hour hour = {0};
+	assert_true(calendar_hour_of(&hour, INT32_MIN) == INT32_MIN);
+	assert_true(calendar_hour_of(&hour, INT32_MAX) > INT32_MAX - 4);
+	calendar_quarter_day(INT32_MIN);
+	calendar_quarter_day(INT32_MAX);
+}
+
 static void extremes(void **state)
 {
 	char text[CALENDAR_TIME_BYTES];
@@ -120,8 +157,9 @@ static void parses_days(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(berlin),   cmocka_unit_test(new_york),   cmocka_unit_test(agrees_with_libc),
-		cmocka_unit_test(extremes), cmocka_unit_test(local_time), cmocka_unit_test(parses_days),
+		cmocka_unit_test(berlin),      cmocka_unit_test(new_york), cmocka_unit_test(agrees_with_libc),
+		cmocka_unit_test(hours),       cmocka_unit_test(extremes), cmocka_unit_test(local_time),
+		cmocka_unit_test(parses_days),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@ import os
 import shutil
 import struct
 import sys
+import time
 import unittest
 
 import xxhash
@@ -81,6 +82,39 @@ class Sound(LogTest):
         self.summary()
         with open(self.path("summary.json"), encoding="utf-8") as file:
             self.assertIn('{"big":12345678901234567890123,"small":1.2300,"user":"é"}', file.read())
+
+    def test_attributes_are_summed_up_by_value(self):
+        segment = Segment(self.log, 1)
+        values = ["ann", "", "a\u0085b", "\u007f", "x" * 2000, 7, 7.5, True, None, [1, "a"], {"k": 1}]
+        for number, value in enumerate(values):
+            text = json.dumps({"metadata": {"user": value}, "service_tier": "flex"}, sort_keys=True, separators=(",", ":"))
+            slot = segment.define(2, text.encode().replace(b'"7.5"', b"7.5"))
+            segment.put(1 << 28 | segment.model("p", "m"), slot | 1 << 28 | 1 << 29,
+                        struct.pack("<qq8I", 10**18 + number, 0, 1, 2, 3, 4, 5, 6, 0, 0))
+        # Of a balance that counts in days alone there is no attribute; of one in breakdowns alone no day.
+        segment.balance(1700000000, 7, 70, 5, 1)
+        segment.balance(1700000000, 9, 90, 6, 2)
+        self.compact()
+        self.expect_oracle_agrees()
+        found = {(one["attribute"], one["value"]): one["calls"] for one in container(self.path("checkpoint"))["attributes"]}
+        named = ["ann", '""', '"a\\u0085b"', '"\\u007f"', '"' + "x" * 2000 + '"', "7", "7.5", "true", "null", '[1,"a"]', '{"k":1}']
+        self.assertEqual(found, {("service_tier", "flex"): 11} | {("user", name): 1 for name in named})
+        self.verify(0, "--strict")
+
+    def test_recent_days_move_on(self):
+        segment = Segment(self.log, 1)
+        # Two calls a day over 50 days, folded in three parts and in no order, with a day that is far off.
+        for start in (1700000000 + 20 * 86400, 1700000000 + 40 * 86400, 1700000000):
+            fill(segment, 40, start=start, step=43200)
+            self.compact()
+        segment.call(4000000000)
+        self.compact()
+        self.expect_oracle_agrees()
+        checkpoint = container(self.path("checkpoint"))
+        self.assertEqual(len({one["day"] for one in checkpoint["recent"]}), 31)
+        self.assertIn("2096-10-02", {one["day"] for one in checkpoint["recent"]})
+        self.assertEqual(len(checkpoint["days"]), len(checkpoint["day_sums"]))
+        self.verify(0)
 
     def test_balances_and_reversals(self):
         segment = Segment(self.log, 1)
@@ -288,6 +322,81 @@ class Damage(LogTest):
         self.assertEqual(self.summary()["totals"]["calls"], 300)
         self.assertIn("are not", self.verify(4))
         self.compact(0)
+
+    def test_days_that_are_lost_stand_from_the_totals(self):
+        # The day of 2023-11-15 is long before the newest 31 days, that of 2023-12-30 is one of them.
+        fill(self.segment, 24 * 40, start=1702000000, seed=3)
+        self.compact()
+        before, whole = self.summary(), container(self.path("checkpoint"))
+        old, recent = "2023-11-15", "2023-12-30"
+        names = [name for name in self.facts_names() if name.startswith((old, recent))]
+        models = {row["model"] for row in container(self.path(names[1]))["rows"]}
+        for name in names:
+            os.unlink(self.path(name))
+        os.unlink(self.segment.path)
+        said = self.compact(1).stderr
+        self.assertIn(f"{old}: not all slots of this day are there any more: its totals stay, but its models, operations", said)
+        self.assertIn(f"{recent}: not all slots of this day are there any more: its totals stay, by model too", said)
+        after, now = self.summary(), container(self.path("checkpoint"))
+        self.assertEqual((before["totals"], before["daily_totals"], before["model_breakdown"]),
+                         (after["totals"], after["daily_totals"], after["model_breakdown"]))
+        for part in ("rows", "buckets", "day_sums", "recent", "hours", "attributes"):
+            self.assertEqual(whole[part], now[part])
+        rows = {}
+        for name in self.facts_names():
+            rows[name[:10]] = container(self.path(name))["rows"]
+        self.assertEqual({row["model"] for row in rows[old]}, {"(unknown)"})
+        self.assertEqual({row["model"] for row in rows[recent]}, models)
+        for day in (old, recent):
+            for name, key in (("calls", "calls"), ("cost_exact", "cost_pico_usd")):
+                total = sum(row[key] for row in rows[day])
+                self.assertEqual(total, round(float(after["daily_totals"][day][name]) * (10**12 if name == "cost_exact" else 1)))
+            self.assertEqual(sum(row["calls"] for row in rows[day] if "error_type" in row["dimensions"]), after["daily_totals"][day]["errors"])
+            self.assertEqual(sum(row["calls"] for row in rows[day] if row["price_class"] == 2), after["daily_totals"][day]["unpriced"])
+        # What stands in comes to the checkpoint's sums; only the segments are missing.
+        for line in self.verify(4).splitlines():
+            if old in line or recent in line:
+                self.assertNotIn("its sums are not the checkpoint's", line)
+
+    def test_summary_of_days_whose_file_is_lost(self):
+        fill(self.segment, 10, start=int(time.time()) - 3600, step=1, seed=4)
+        self.compact()
+        whole = json.loads(run("summary", "--log", self.log, "--json").stdout)
+        self.assertEqual(whole["period"]["calls"], 10)
+        for name in self.facts_names():
+            os.unlink(self.path(name))
+        done = run("summary", "--log", self.log, "--json")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("its day is shown as far as the checkpoint has it", done.stderr)
+        shown = json.loads(done.stdout)
+        for part in ("totals", "period", "model_breakdown", "daily_totals"):
+            self.assertEqual(shown[part], whole[part], part)
+
+    def test_wrong_sums_in_the_checkpoint(self):
+        wrong = {4: "its days do not come to its totals", 19: "its days do not come to its totals",
+                 22: "its sums by model do not come to those of their days", 23: "its hours do not come to their days",
+                 24: "its totals are not what the segments give", 7: "its totals are not what the segments give"}
+        self.segment.call(1701000000, service_tier="flex")
+        self.compact()
+        with open(self.path("checkpoint"), "rb") as file:
+            sound = file.read()
+        for section, said in wrong.items():
+            data = bytearray(sound)
+            for at in range(64, 64 + 32 * struct.unpack_from("<I", data, 56)[0], 32):
+                kind, _, offset, count = struct.unpack_from("<IIQQ", data, at)
+                if kind == section:
+                    self.assertTrue(count)
+                    # The number of calls of the first record: of a bucket, its count.
+                    data[offset + (8 if section == 7 else 16)] ^= 1
+            data[8:16] = struct.pack("<Q", xxhash.xxh3_64_intdigest(bytes(data[16:])))
+            with open(self.path("checkpoint"), "wb") as file:
+                file.write(data)
+            line = next(line for line in self.verify(4).splitlines() if line.split()[1] == "checkpoint")
+            self.assertTrue(line.startswith("FAIL"), line)
+            self.assertIn(said, line)
+        with open(self.path("checkpoint"), "wb") as file:
+            file.write(sound)
+        self.verify(0)
 
     def test_id_set_gone_or_corrupt(self):
         name = next(one for one in os.listdir(self.log) if one.endswith(".ids"))

@@ -68,14 +68,14 @@ static void record_calls(int64_t day)
 	assert_int_equal(usagelog_close(log, 0), 0);
 }
 
-struct totals {
+struct outcome {
 	int error;
 	int64_t calls, input, cost, listed, days;
 };
 
-static struct totals compact(void)
+static struct outcome compact(void)
 {
-	struct totals totals = {0};
+	struct outcome totals = {0};
 	struct ul_directory directory;
 	struct ul_message why;
 	struct names names;
@@ -89,10 +89,12 @@ static struct totals compact(void)
 	totals.error = lock < 0 ? lock : names_init(&names);
 	if (!totals.error) {
 		totals.error = compact_run(&directory, &checkpoint, &names, &result, &findings, &why);
-		for (size_t i = 0; i < checkpoint.rollup_count && !totals.error; i++) {
-			totals.calls += checkpoint.rollups[i].row.calls;
-			totals.input += checkpoint.rollups[i].row.tokens[UL_INPUT];
-			totals.cost += (int64_t)checkpoint.rollups[i].row.cost_pico_usd.low;
+		const struct table *rows = &checkpoint.totals.facts.rows;
+		for (uint32_t i = 0; i < rows->count && !totals.error; i++) {
+			const struct ul_row *row = table_record(rows, i);
+			totals.calls += row->calls;
+			totals.input += row->tokens[UL_INPUT];
+			totals.cost += (int64_t)row->cost_pico_usd.low;
 		}
 		totals.listed = (int64_t)checkpoint.call_count;
 		totals.days = (int64_t)checkpoint.day_count;
@@ -107,7 +109,7 @@ static struct totals compact(void)
 
 static void expect_totals(int64_t days)
 {
-	struct totals totals = compact();
+	struct outcome totals = compact();
 	assert_int_equal(totals.error, 0);
 	assert_int_equal(totals.calls, days * CALLS);
 	assert_int_equal(totals.input, days * CALLS * (CALLS - 1) / 2);

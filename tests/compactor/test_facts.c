@@ -218,7 +218,7 @@ static void fill(struct checkpoint *checkpoint)
 		facts_init(&facts, day);
 		add_calls(&facts, 0, CALLS, false);
 		assert_int_equal(checkpoint_set_day(checkpoint, &record), 0);
-		assert_int_equal(checkpoint_add_rollups(checkpoint, &names, &facts), 0);
+		assert_int_equal(totals_add(&checkpoint->totals, &names, &facts), 0);
 		assert_int_equal(checkpoint_agrees(checkpoint, &names, &facts), 1);
 		facts_clear(&facts);
 	}
@@ -251,7 +251,7 @@ static void checkpoint_comes_back(void **state)
 	checkpoint_clear(&second);
 }
 
-static void rollups_tell_a_missing_call(void **state)
+static void totals_tell_a_missing_call(void **state)
 {
 	struct checkpoint checkpoint = {0};
 	struct facts facts;
@@ -264,6 +264,119 @@ static void rollups_tell_a_missing_call(void **state)
 	facts_init(&facts, 10);
 	assert_int_equal(checkpoint_agrees(&checkpoint, &names, &facts), 0);
 	facts_clear(&facts);
+	checkpoint_clear(&checkpoint);
+}
+
+/* Facts of one model and one hour of a day, UTC. */
+static void make_day(struct facts *facts, int32_t day, uint32_t calls)
+{
+	struct call_names who = {name("p"), name("m"),
+				 name("{\"metadata\":{\"n\":1,\"user\":\"ann\"},\"service_tier\":\"flex\"}"),
+				 NAME_EMPTY, false};
+	struct ul_slot slot = {.tag = ul_tag(UL_KIND_CALL, 0), .word = UL_LATENCY_UNKNOWN};
+	slot.body.call.time_ns = day * INT64_C(86400000000000) + INT64_C(5400000000000);
+	slot.body.call.input_tokens = 10;
+	facts_init(facts, day);
+	for (uint32_t i = 0; i < calls; i++)
+		facts_add_call(facts, &who, &slot);
+}
+
+static void add_day(struct checkpoint *checkpoint, int32_t day, uint32_t calls)
+{
+	struct facts facts;
+	struct ul_day record = {.day = day, .calls = calls};
+	make_day(&facts, day, calls);
+	assert_int_equal(checkpoint_set_day(checkpoint, &record), 0);
+	assert_int_equal(totals_add(&checkpoint->totals, &names, &facts), 0);
+	facts_clear(&facts);
+}
+
+static void expect_same_checkpoint(const struct checkpoint *left, const struct checkpoint *right)
+{
+	size_t left_bytes, right_bytes;
+	int error;
+	void *left_file = checkpoint_encode(left, &names, &log_id, &left_bytes, &error);
+	assert_int_equal(error, 0);
+	void *right_file = checkpoint_encode(right, &names, &log_id, &right_bytes, &error);
+	assert_int_equal(error, 0);
+	assert_int_equal(left_bytes, right_bytes);
+	assert_memory_equal(left_file, right_file, left_bytes);
+	free(left_file);
+	free(right_file);
+}
+
+/* Whatever is added first, and whenever the window is moved, the same days are in it. One that is far off takes one place. */
+static void window_does_not_depend_on_order(void **state)
+{
+	enum { DAYS = 100 };
+	struct checkpoint at_once = {0}, forwards = {0}, backwards = {0};
+	(void)state;
+	for (int32_t i = 0; i < DAYS; i++) {
+		add_day(&at_once, 2 * i, 1);
+		add_day(&forwards, 2 * i, 1);
+		assert_int_equal(checkpoint_trim(&forwards), 0);
+		add_day(&backwards, i ? 2 * (DAYS - i) : 40000, 1);
+		assert_int_equal(checkpoint_trim(&backwards), 0);
+	}
+	add_day(&at_once, 40000, 1);
+	add_day(&forwards, 40000, 1);
+	add_day(&backwards, 0, 1);
+	assert_int_equal(checkpoint_trim(&at_once), 0);
+	assert_int_equal(checkpoint_trim(&forwards), 0);
+	assert_int_equal(checkpoint_trim(&backwards), 0);
+	expect_same_checkpoint(&at_once, &forwards);
+	expect_same_checkpoint(&at_once, &backwards);
+	assert_int_equal(at_once.totals.sums[TOTAL_DAYS].count, DAYS + 1);
+	assert_int_equal(at_once.totals.sums[TOTAL_RECENT].count, UL_RECENT_DAYS);
+	assert_int_equal(at_once.totals.sums[TOTAL_HOURS].count, UL_HOUR_DAYS);
+	assert_int_equal(checkpoint_window(&at_once).recent_from, 2 * (DAYS - (UL_RECENT_DAYS - 1)));
+	checkpoint_clear(&at_once);
+	checkpoint_clear(&forwards);
+	checkpoint_clear(&backwards);
+}
+
+/* Only strings that are names stand for themselves. */
+static void attributes_are_summed_up(void **state)
+{
+	static const char *const keys[] = {"n", "user", "service_tier"};
+	static const char *const values[] = {"1", "ann", "flex"};
+	struct checkpoint checkpoint = {0};
+	(void)state;
+	add_day(&checkpoint, 10, 3);
+	add_day(&checkpoint, 11, 4);
+	const struct table *attributes = &checkpoint.totals.sums[TOTAL_ATTRIBUTES];
+	assert_int_equal(attributes->count, 3);
+	for (uint32_t i = 0; i < 3; i++) {
+		const struct ul_sum *sum = table_record(attributes, i);
+		assert_int_equal(sum->first, name(keys[i]));
+		assert_int_equal(sum->second, name(values[i]));
+		assert_int_equal(sum->calls, 7);
+		assert_int_equal(sum->tokens[UL_INPUT], 70);
+	}
+	checkpoint_clear(&checkpoint);
+}
+
+static void what_stands_in_comes_to_the_same(void **state)
+{
+	struct checkpoint checkpoint = {0};
+	struct facts facts;
+	(void)state;
+	fill(&checkpoint);
+	for (int32_t day = 100; day < 100 + UL_RECENT_DAYS; day++)
+		add_day(&checkpoint, day, 1);
+	assert_int_equal(checkpoint_trim(&checkpoint), 0);
+	/* One day within the window, held by model, and one before it. */
+	for (int32_t day = 100; day > 0; day -= 90) {
+		facts_init(&facts, day);
+		totals_stand_in(&checkpoint.totals, &names, &facts);
+		assert_int_equal(facts.error, 0);
+		assert_int_equal(checkpoint_agrees(&checkpoint, &names, &facts), 1);
+		const struct ul_row *row = table_record(&facts.rows, 0);
+		assert_int_equal(row->model, day == 100 ? name("m") : (uint32_t)NAME_UNKNOWN);
+		for (uint32_t i = 0; i < facts.rows.count; i++)
+			assert_true(((const struct ul_row *)table_record(&facts.rows, i))->calls >= 0);
+		facts_clear(&facts);
+	}
 	checkpoint_clear(&checkpoint);
 }
 
@@ -312,11 +425,19 @@ static void ids_do_not_depend_on_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(order_does_not_matter),   cmocka_unit_test(file_comes_back),
-		cmocka_unit_test(reversal_leaves_nothing), cmocka_unit_test(overflow_is_told),
-		cmocka_unit_test(costs_go_beyond_64_bits), cmocka_unit_test(bands),
-		cmocka_unit_test(checkpoint_comes_back),   cmocka_unit_test(rollups_tell_a_missing_call),
-		cmocka_unit_test(keeps_the_last_thousand), cmocka_unit_test(ids_do_not_depend_on_order),
+		cmocka_unit_test(order_does_not_matter),
+		cmocka_unit_test(file_comes_back),
+		cmocka_unit_test(reversal_leaves_nothing),
+		cmocka_unit_test(overflow_is_told),
+		cmocka_unit_test(costs_go_beyond_64_bits),
+		cmocka_unit_test(bands),
+		cmocka_unit_test(checkpoint_comes_back),
+		cmocka_unit_test(totals_tell_a_missing_call),
+		cmocka_unit_test(window_does_not_depend_on_order),
+		cmocka_unit_test(attributes_are_summed_up),
+		cmocka_unit_test(what_stands_in_comes_to_the_same),
+		cmocka_unit_test(keeps_the_last_thousand),
+		cmocka_unit_test(ids_do_not_depend_on_order),
 	};
 	return cmocka_run_group_tests(tests, make_names, drop_names);
 }

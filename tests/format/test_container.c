@@ -125,7 +125,12 @@ static void every_order_is_checked(void **state)
 		{UL_CONTAINER_CHECKPOINT, UL_SECTION_SEGMENTS},
 		{UL_CONTAINER_CHECKPOINT, UL_SECTION_RUNS},
 		{UL_CONTAINER_CHECKPOINT, UL_SECTION_DAYS},
-		{UL_CONTAINER_CHECKPOINT, UL_SECTION_ROLLUPS},
+		{UL_CONTAINER_CHECKPOINT, UL_SECTION_ROWS},
+		{UL_CONTAINER_CHECKPOINT, UL_SECTION_HISTOGRAMS},
+		{UL_CONTAINER_CHECKPOINT, UL_SECTION_DAY_SUMS},
+		{UL_CONTAINER_CHECKPOINT, UL_SECTION_RECENT_SUMS},
+		{UL_CONTAINER_CHECKPOINT, UL_SECTION_HOUR_SUMS},
+		{UL_CONTAINER_CHECKPOINT, UL_SECTION_ATTRIBUTE_SUMS},
 		{UL_CONTAINER_CHECKPOINT, UL_SECTION_CALLS},
 		{UL_CONTAINER_CHECKPOINT, UL_SECTION_FILES},
 		{UL_CONTAINER_IDS, UL_SECTION_IDS},
@@ -160,7 +165,9 @@ static void required_sections_are_required(void **state)
 	} ranges[] = {
 		{UL_CONTAINER_FACTS, UL_SECTION_META, UL_SECTION_BUCKETS},
 		{UL_CONTAINER_CHECKPOINT, UL_SECTION_META, UL_SECTION_STRING_BYTES},
-		{UL_CONTAINER_CHECKPOINT, UL_SECTION_SEGMENTS, UL_SECTION_FILES},
+		{UL_CONTAINER_CHECKPOINT, UL_SECTION_ROWS, UL_SECTION_ROWS},
+		{UL_CONTAINER_CHECKPOINT, UL_SECTION_HISTOGRAMS, UL_SECTION_BUCKETS},
+		{UL_CONTAINER_CHECKPOINT, UL_SECTION_SEGMENTS, UL_SECTION_ATTRIBUTE_SUMS},
 		{UL_CONTAINER_IDS, UL_SECTION_META, UL_SECTION_META},
 		{UL_CONTAINER_IDS, UL_SECTION_IDS, UL_SECTION_IDS},
 	};
@@ -378,7 +385,7 @@ static void an_index_out_of_range_is_not_followed(void **state)
 	for (uint32_t wrong = 0; wrong < 9; wrong++) {
 		struct ul_row row = {
 			.provider = 1 + (wrong == 1), .model = 1 + (wrong == 2), .dimensions = 1 + (wrong == 3)};
-		struct ul_quarter quarter = {.provider = 1 + (wrong == 4), .model = 1 + (wrong == 5)};
+		struct ul_sum quarter = {.first = 1 + (wrong == 4), .second = 1 + (wrong == 5)};
 		struct ul_histogram histogram = {.provider = 1 + (wrong == 6),
 						 .model = 1 + (wrong == 7),
 						 .operation = 1 + (wrong == 8),
@@ -431,11 +438,9 @@ static void no_key_is_there_twice(void **state)
 		uint64_t index;
 		size_t bytes;
 	} cases[] = {
-		{UL_SECTION_SEGMENTS, 1, UL_ID_BYTES},
-		{UL_SECTION_DAYS, 1, 4},
-		{UL_SECTION_ROLLUPS, 3, 24},
-		{UL_SECTION_CALLS, 2, 84},
-		{UL_SECTION_FILES, 1, 8},
+		{UL_SECTION_SEGMENTS, 1, UL_ID_BYTES}, {UL_SECTION_DAYS, 1, 4},         {UL_SECTION_ROWS, 3, 16},
+		{UL_SECTION_DAY_SUMS, 1, 16},          {UL_SECTION_RECENT_SUMS, 3, 16}, {UL_SECTION_HOUR_SUMS, 2, 16},
+		{UL_SECTION_ATTRIBUTE_SUMS, 2, 16},    {UL_SECTION_CALLS, 2, 84},       {UL_SECTION_FILES, 1, 8},
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
@@ -453,7 +458,7 @@ static void no_key_is_there_twice(void **state)
 static enum ul_container_state open_with_calls(uint32_t call_count)
 {
 	static struct ul_last_call calls[UL_LAST_CALLS + 1];
-	struct ul_section_data sections[9];
+	struct ul_section_data sections[15];
 	struct ul_container container;
 	size_t bytes;
 	void *sample = sample_build(UL_CONTAINER_CHECKPOINT, 0, 0, &bytes);

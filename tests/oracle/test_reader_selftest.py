@@ -433,7 +433,7 @@ class Contexts(unittest.TestCase):
         self.assertEqual(reader.dimensions(text, frozenset(["user", "team"])),
                          '{"error_type":"e","metadata":{"team":{"a":[1]},"user":"u"},"session_id":"s"}')
         self.assertEqual(reader.dimensions(text, frozenset()), '{"error_type":"e","session_id":"s"}')
-        self.assertEqual(reader.roll_up_dimensions(text), '{"error_type":"e"}')
+        self.assertEqual(reader.reduced_dimensions(text), '{"error_type":"e"}')
 
     def test_buckets_and_bands(self):
         self.assertEqual([reader.bucket_of(v) for v in (0, 127, 128, 129, 130, 255, 256, 1 << 32)],
@@ -483,18 +483,27 @@ class Facts(Case):
 
     def checkpoint(self, facts, ids, count=6):
         small = '{"operation":"chat"}'
-        index, sections = strings_sections(["openai", "gpt-x", small, "{}", self.context, "3.ids"])
+        index, sections = strings_sections(["", "openai", "gpt-x", small, "{}", self.context, "3.ids", "chat", "user", "u"])
         who = index["openai"], index["gpt-x"]
-        roll_ups = [(index[small], struct.pack("<iIIIIBBH12qQq", self.day, 0, *who, index[small], 0, 0, 0, 1, 100, 20, 3,
-                                               4, 50, 7, 0, 1, 1234, 1, 55, 1_500_000, 0)),
-                    (index["{}"], struct.pack("<iIIIIBBH12qQq", self.day, 0, *who, index["{}"], 2, 0, 1, 10, 0, 0, 0, 0, 0,
-                                              0, 500, 0, 0, 0, 0, 0, 0))]
+        rows = [(index[small], struct.pack("<IIIBBH12qQq", *who, index[small], 0, 0, 0, 1, 100, 20, 3, 4, 50, 7, 0, 1, 1234,
+                                           1, 55, 1_500_000, 0)),
+                (index["{}"], struct.pack("<IIIBBH12qQq", *who, index["{}"], 2, 0, 1, 10, 0, 0, 0, 0, 0, 0, 500, 0, 0, 0,
+                                          0, 0, 0))]
+        day_sum = struct.pack("<10qQq", 11, 0, 100, 20, 3, 4, 50, 7, 500, 10, 1_500_000, 0)
+        attribute_sum = struct.pack("<10qQq", 1, 0, 100, 20, 3, 4, 50, 7, 0, 0, 1_500_000, 0)
+        hour = NOON_NS // 3_600_000_000_000 * 4
         sections.update({
             1: (64, struct.pack("<QQQq32x", 2, xxh3(b"Europe/Berlin\0user"), 1, NOON_NS)),
             16: (80, struct.pack("<16sQqIIIIQQ16x", SEGMENT_ID, SIZE, 1, 0, 1, 0, 0, 0, 0)),
             17: (8, struct.pack("<II", FIRST, count)),
             18: (40, struct.pack("<iIQQQq", self.day, 0, 1, len(facts), struct.unpack_from("<Q", facts, 8)[0], 11)),
-            19: (136, b"".join(row for _, row in sorted(roll_ups))),
+            4: (128, b"".join(row for _, row in sorted(rows))),
+            6: (24, struct.pack("<12I", *who, index["chat"], 1, 0, 1, *who, index["chat"], 2, 1, 1)),
+            7: (16, struct.pack("<IIqIIq", 64 * 4 + 77, 0, 1, 55, 0, 1)),
+            19: (112, struct.pack("<iIII", self.day, 0, 0, 0) + day_sum),
+            22: (112, struct.pack("<iIII", self.day, *who, 0) + day_sum),
+            23: (112, struct.pack("<iIII", hour, 0, 0, 0) + day_sum),
+            24: (112, struct.pack("<iIII", 0, index["user"], index["u"], 0) + attribute_sum),
             20: (112, struct.pack("<16sIIII48sI12x16s", SEGMENT_ID, FIRST + 4, *who, index[self.context], call_body(), 0,
                                   b"\5" * 16)),
             21: (32, struct.pack("<IIQQQ", 1, index["3.ids"], len(ids), struct.unpack_from("<Q", ids, 8)[0], 0)),

@@ -358,9 +358,26 @@ def dimensions(text, group_by):
 
 
 @functools.lru_cache(maxsize=1 << 14)
-def roll_up_dimensions(text):
-    """Dimensions reduced to operation and error_type (section 8, roll-up)."""
+def reduced_dimensions(text):
+    """Dimensions reduced to operation and error_type (section 8, totals)."""
     return (parse_context(text) or EMPTY_CONTEXT).reduced(("error_type", "operation"), frozenset())
+
+
+def attribute_name(raw):
+    """A key or value of metadata as it is summed up by (section 8): a string that is a name as itself, else its JSON."""
+    if raw[0] == '"':
+        text = _unescape(raw[1:-1])
+        if is_name(text):
+            return text
+    return raw
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def attributes_of(dims):
+    """The (key, value) pairs that a call of these dimensions is summed up by."""
+    context = parse_context(dims) or EMPTY_CONTEXT
+    pairs = [("service_tier", context.attributes["service_tier"])] if "service_tier" in context.attributes else []
+    return pairs + [(attribute_name(quoted), attribute_name(raw)) for quoted, raw in context.metadata.values()]
 
 
 def parse_model(data):
@@ -837,6 +854,18 @@ class Zone:
                 offset = self._offset_s(second)
         return (second + offset) // 86400
 
+    def _local_hour(self, quarter):
+        offset = self._offset_s(quarter * 900)
+        return offset, (quarter * 900 + offset) // 3600
+
+    @functools.lru_cache(maxsize=1 << 14)
+    def hour(self, quarter):
+        """The first quarter of those that begin in the same local hour, under the same offset (section 8)."""
+        here, first = self._local_hour(quarter), quarter
+        while self._local_hour(first - 1) == here:
+            first -= 1
+        return first
+
 
 def day_text(day):
     """A day as YYYY-MM-DD, or as its number where the calendar ends."""
@@ -1011,8 +1040,7 @@ def totals_of(log):
 _FRAME = struct.Struct("<8sQIIII16sQII")
 _SECTION = struct.Struct("<IIQQQ")
 _ROW = struct.Struct("<IIIBBH12qQq")
-_ROLL_UP = struct.Struct("<iIIIIBBH12qQq")
-_QUARTER = struct.Struct("<iIII10qQq")
+_SUM = struct.Struct("<iIII10qQq")
 _HISTOGRAM = struct.Struct("<6I")
 _BUCKET = struct.Struct("<IIq")
 _SEGMENT = struct.Struct("<16sQqIIIIQQ16s")
@@ -1026,13 +1054,15 @@ _KINDS = {b"ULFACTS\n": "facts", b"ULCHECK\n": "checkpoint", b"ULIDSET\n": "ids"
 _COMMON_SECTIONS = {1: 64, 2: 8, 3: 1}
 _SECTIONS = {
     "facts": {**_COMMON_SECTIONS, 4: 128, 5: 112, 6: 24, 7: 16},
-    "checkpoint": {**_COMMON_SECTIONS, 16: 80, 17: 8, 18: 40, 19: 136, 20: 112, 21: 32},
+    "checkpoint": {**_COMMON_SECTIONS, 4: 128, 6: 24, 7: 16, 16: 80, 17: 8, 18: 40, 19: 112, 20: 112, 21: 32, 22: 112, 23: 112,
+                   24: 112},
     "ids": {**_COMMON_SECTIONS, 32: 32},
 }
+RECENT_DAYS, HOUR_DAYS = 31, 30
 _OPTIONAL = {"ids": (2, 3)}  # may be missing, both together
 _ROW_NAMES = ("calls", *_TOKENS, "unknown_tokens", "latency_calls", "latency_sum_us", "ttft_calls", "ttft_sum_us",
               "cost_pico_usd")
-_QUARTER_NAMES = ("calls", "errors", *_TOKENS, "unknown_tokens", "unpriced_calls", "cost_pico_usd")
+_SUM_NAMES = ("calls", "errors", *_TOKENS, "unknown_tokens", "unpriced_calls", "cost_pico_usd")
 
 
 def i128(low, high):
@@ -1161,16 +1191,22 @@ class Container:
         _need(good or (or_empty and not text), f"{what}: string {index} is no name")
         return text
 
-    def _row(self, record, what, roll_up=False):
+    def _attribute(self, index, what):
+        text = self._string(index, what)
+        good = index not in self._not_utf8 and 0 < len(text.encode()) <= TEXT_BYTES_MAX and not _CONTROL.search(text)
+        _need(good, f"{what}: string {index} is no attribute")
+        return text
+
+    def _row(self, record, what, reduced=False):
         provider, model, dims, price, band, scope, *sums, low, high = record
         _need(price <= 2, f"{what}: price class {price}")
         _need(band <= 5, f"{what}: prompt band {band}")
         _need(scope <= 3, f"{what}: scope {scope}")
         row = Row(self._name(provider, what), self._name(model, what), self._canonical(dims, what), price, band, scope,
                   (*sums, i128(low, high)))
-        reduced = roll_up_dimensions(row.dimensions) if roll_up else row.dimensions
-        _need(reduced == row.dimensions or not roll_up, f"{what}: string {dims} is not reduced")
-        _need(not (roll_up and band), f"{what}: prompt band {band} where it is 0")
+        if reduced and reduced_dimensions(row.dimensions) != row.dimensions:
+            self._remark(f"{what}: string {dims} is not reduced")
+        _need(not (reduced and band), f"{what}: prompt band {band} where it is 0")
         if not any(row.sums):
             self._remark(f"{what}: a row of zeros")
         if scope and band:
@@ -1189,20 +1225,26 @@ class Container:
         records = self._records(4, _ROW)
         _rising([record[:6] for record in records], "rows")
         self.rows = [self._row(record, f"row {number}") for number, record in enumerate(records)]
-        self._read_quarters()
+        self.quarters = self._read_sums(5, "quarter", self._name)
         self._read_histograms()
 
-    def _read_quarters(self):
-        self.quarters = {}
-        records = self._records(5, _QUARTER)
-        _rising([record[:3] for record in records], "quarters")
-        for number, (quarter, provider, model, zero, *sums, low, high) in enumerate(records):
-            what = f"quarter {number}"
-            _need(zero == 0, f"{what}: a reserved field is not zero")
-            values = (*sums, i128(low, high))
+    def _read_sums(self, kind, what, name):
+        """The sums of a section by (number, first, second); `name` reads an index."""
+        sums = {}
+        records = self._records(kind, _SUM)
+        _rising([record[:3] for record in records], what)
+        for record, (number, first, second, zero, *values, low, high) in enumerate(records):
+            here = f"{what} {record}"
+            _need(zero == 0, f"{here}: a reserved field is not zero")
+            values = (*values, i128(low, high))
             if not any(values):
-                self._remark(f"{what}: all is zero")
-            self.quarters[quarter, self._name(provider, what), self._name(model, what)] = values
+                self._remark(f"{here}: all is zero")
+            sums[number, name(first, here), name(second, here)] = values
+        return sums
+
+    def _empty(self, index, what):
+        _need(not self._string(index, what), f"{what}: string {index} is not empty")
+        return ""
 
     def _read_histograms(self):
         self.buckets = {}
@@ -1238,12 +1280,15 @@ class Container:
         for day, zero, generation, size, checksum, calls in records:
             _need(zero == 0, f"day {day}: a reserved field is not zero")
             self.days[day] = {"generation": generation, "bytes": size, "checksum": checksum, "calls": calls}
-        records = self._records(19, _ROLL_UP)
-        _rising([(record[0], *record[2:8]) for record in records], "roll-ups")
-        self.roll_ups = []
-        for number, (day, zero, *record) in enumerate(records):
-            _need(zero == 0, f"roll-up {number}: a reserved field is not zero")
-            self.roll_ups.append((day, self._row(record, f"roll-up {number}", roll_up=True)))
+        records = self._records(4, _ROW)
+        _rising([record[:6] for record in records], "rows")
+        self.rows = [self._row(record, f"row {number}", reduced=True) for number, record in enumerate(records)]
+        self._read_histograms()
+        self.day_sums = self._read_sums(19, "day's sum", self._empty)
+        self.recent = self._read_sums(22, "model's sum", self._name)
+        self.hours = self._read_sums(23, "hour", self._empty)
+        self.attributes = self._read_sums(24, "attribute", self._attribute)
+        _need(not any(key[0] for key in self.attributes), "an attribute with a number")
         self._read_last_calls()
         self.files = []
         records = self._records(21, _FILE)
@@ -1316,11 +1361,18 @@ class Container:
         return {
             "day": day_text(self.day), "settings": f"{self.settings:016x}",
             "rows": [self._json_row(row) for row in self.rows],
-            "quarters": [{"quarter": key[0], "provider": key[1], "model": key[2], **dict(zip(_QUARTER_NAMES, values))}
-                         for key, values in self.quarters.items()],
-            "buckets": [dict(zip(("provider", "model", "operation", "measure", "bucket", "count"), (*key, value)))
-                        for key, value in self.buckets.items()],
+            "quarters": self._json_sums(self.quarters, ("quarter", "provider", "model")),
+            "buckets": self._json_buckets(),
         }
+
+    @staticmethod
+    def _json_sums(sums, names):
+        return [{**{name: value for name, value in zip(names, key) if name}, **dict(zip(_SUM_NAMES, values))}
+                for key, values in sums.items()]
+
+    def _json_buckets(self):
+        return [dict(zip(("provider", "model", "operation", "measure", "bucket", "count"), (*key, value)))
+                for key, value in self.buckets.items()]
 
     def _json_checkpoint(self):
         return {
@@ -1328,7 +1380,14 @@ class Container:
             "segments": self.segments,
             "days": {day_text(day): {**entry, "checksum": f"{entry['checksum']:016x}"}
                      for day, entry in self.days.items()},
-            "roll_ups": [{"day": day_text(day), **self._json_row(row)} for day, row in self.roll_ups],
+            "rows": [self._json_row(row) for row in self.rows],
+            "buckets": self._json_buckets(),
+            "day_sums": self._json_sums({(day_text(key[0]), *key[1:]): sums for key, sums in self.day_sums.items()},
+                                        ("day", None, None)),
+            "recent": self._json_sums({(day_text(key[0]), *key[1:]): sums for key, sums in self.recent.items()},
+                                      ("day", "provider", "model")),
+            "hours": self._json_sums(self.hours, ("quarter", None, None)),
+            "attributes": self._json_sums(self.attributes, (None, "attribute", "value")),
             "last_calls": [dict(zip(("segment", "slot", "provider", "model", "context", "body", "flags", "call_id"),
                                     (*call[:5], call[5].hex(), call[6], call[7].hex() if call[7] else None)))
                            for call in self.last_calls],
@@ -1380,8 +1439,10 @@ class Fold:
         self.zone = zone
         self.group_by = frozenset(group_by)
         self.rows = defaultdict(lambda: [0] * len(_ROW_NAMES))
-        self.roll_ups = defaultdict(lambda: [0] * len(_ROW_NAMES))
-        self.quarters = defaultdict(lambda: [0] * len(_QUARTER_NAMES))
+        self.totals = defaultdict(lambda: [0] * len(_ROW_NAMES))
+        self.quarters = defaultdict(lambda: [0] * len(_SUM_NAMES))
+        self.attributes = defaultdict(lambda: [0] * len(_SUM_NAMES))
+        self.days = set()
         self.buckets = defaultdict(int)
         self.day_calls = defaultdict(int)
         self.segment_calls = defaultdict(int)
@@ -1391,6 +1452,7 @@ class Fold:
     def add(self, call):
         sign = -1 if call.kind == "reversal" else 1
         day = self.zone.day(call.time_ns)
+        self.days.add(day)
         dims = dimensions(call.context, self.group_by)
         attributes = parse_context(dims).attributes
         calls, cost = sign * call.calls, sign * call.cost_pico_usd
@@ -1402,12 +1464,14 @@ class Fold:
         price = 2 if call.unpriced else 0
         _accumulate(self.rows[day, call.provider, call.model, dims, price,
                               0 if call.scope else prompt_band(call.tokens), call.scope], sums)
-        _accumulate(self.roll_ups[day, call.provider, call.model, roll_up_dimensions(dims), price, 0, call.scope], sums)
+        _accumulate(self.totals[call.provider, call.model, reduced_dimensions(dims), price, 0, call.scope], sums)
+        sums = (calls, calls if "error_type" in attributes else 0, *tokens, unknown, calls if call.unpriced else 0, cost)
         if call.scope != 2:
             self.day_calls[day] += calls
-            _accumulate(self.quarters[day, call.time_ns // QUARTER_NS, call.provider, call.model],
-                        (calls, calls if "error_type" in attributes else 0, *tokens, unknown,
-                         calls if call.unpriced else 0, cost))
+            _accumulate(self.quarters[day, call.time_ns // QUARTER_NS, call.provider, call.model], sums)
+        if call.scope != 1:
+            for pair in attributes_of(dims):
+                _accumulate(self.attributes[(0, *pair)], sums)
         if call.scope:
             return
         for measure, value in ((1, call.latency_us), (2, call.ttft_us)):
@@ -1417,6 +1481,24 @@ class Fold:
         self.segment_calls[call.segment] += 1
         self.newest_ns = call.time_ns if self.newest_ns is None else max(self.newest_ns, call.time_ns)
         self.calls.append(call)
+
+
+    def newest_from(self, count):
+        """The day from which on the newest `count` days are."""
+        return sorted(self.days)[-count:][0] if self.days else 0
+
+    def sums(self):
+        """The sections 19, 22 and 23 of the checkpoint, in this order: all of them are summed from quarters."""
+        tables = [defaultdict(lambda: [0] * len(_SUM_NAMES)) for _ in range(3)]
+        recent_from, hours_from = self.newest_from(RECENT_DAYS), self.newest_from(HOUR_DAYS)
+        for (day, quarter, provider, model), values in self.quarters.items():
+            hour = self.zone.hour(quarter)
+            _accumulate(tables[0][day, "", ""], values)
+            if day >= recent_from:
+                _accumulate(tables[1][day, provider, model], values)
+            if self.zone.day(hour * QUARTER_NS) >= hours_from:
+                _accumulate(tables[2][hour, "", ""], values)
+        return tables
 
 
 def _accumulate(into, values):
@@ -1524,15 +1606,25 @@ class FactsCheck:
     def _compare(self):
         expected = self.fold
         self._compare_rows("row", self.rows, expected.rows)
-        roll_ups = {(day, *row[:6]): row.sums for day, row in self.checkpoint.roll_ups}
-        self._compare_rows("roll-up", roll_ups, expected.roll_ups)
+        totals = {row[:6]: row.sums for row in self.checkpoint.rows}
+        self._compare_rows("total", totals, expected.totals)
         reduced = defaultdict(lambda: [0] * len(_ROW_NAMES))
-        for (day, provider, model, dims, price, _, scope), sums in self.rows.items():
-            _accumulate(reduced[day, provider, model, roll_up_dimensions(dims), price, 0, scope], sums)
-        self._compare_tables("roll-up against the fact files", roll_ups, reduced, _ROW_NAMES)
-        names = _QUARTER_NAMES[:-2] if self.priced else _QUARTER_NAMES
-        self._compare_tables("quarter", {key: values[:len(names)] for key, values in self.quarters.items()},
-                             {key: values[:len(names)] for key, values in expected.quarters.items()}, names)
+        for (_, provider, model, dims, price, _, scope), sums in self.rows.items():
+            _accumulate(reduced[provider, model, reduced_dimensions(dims), price, 0, scope], sums)
+        self._compare_tables("total against the fact files", totals, reduced, _ROW_NAMES)
+        buckets = defaultdict(int)
+        for key, value in expected.buckets.items():
+            buckets[key[1:]] += value
+        self._compare_tables("total bucket", {key: (value,) for key, value in self.checkpoint.buckets.items()},
+                             {key: (value,) for key, value in buckets.items()}, ("count",))
+        names = _SUM_NAMES[:-2] if self.priced else _SUM_NAMES
+        tables = [("quarter", self.quarters, expected.quarters),
+                  ("attribute", self.checkpoint.attributes, expected.attributes),
+                  *zip(("day's sum", "model's sum", "hour"),
+                       (self.checkpoint.day_sums, self.checkpoint.recent, self.checkpoint.hours), expected.sums())]
+        for what, stored, wanted in tables:
+            self._compare_tables(what, {key: values[:len(names)] for key, values in stored.items()},
+                                 {key: values[:len(names)] for key, values in wanted.items()}, names)
         self._compare_tables("bucket", {key: (value,) for key, value in self.buckets.items()},
                              {key: (value,) for key, value in expected.buckets.items()}, ("count",))
         for day in sorted(set(self.checkpoint.days) | set(expected.day_calls)):
@@ -1551,8 +1643,8 @@ class FactsCheck:
     def _merge_prices(rows):
         merged = defaultdict(lambda: [0] * len(_ROW_NAMES))
         for key, sums in rows.items():
-            price = 2 if key[4] == 1 else key[4]
-            _accumulate(merged[(*key[:4], price, *key[5:])], (*sums[:-1], 0 if price == 2 else sums[-1]))
+            price = 2 if key[-3] == 1 else key[-3]
+            _accumulate(merged[(*key[:-3], price, *key[-2:])], (*sums[:-1], 0 if price == 2 else sums[-1]))
         return merged
 
     def _compare_tables(self, what, stored, expected, names):
@@ -1561,7 +1653,7 @@ class FactsCheck:
             have, want = tuple(stored.get(key, zeros)), tuple(expected.get(key, zeros))
             if have != want:
                 fields = ", ".join(f"{name} {a} for {b}" for name, a, b in zip(names, have, want) if a != b)
-                self._differs(f"{what} {day_text(key[0])} {json.dumps(key[1:], ensure_ascii=False)}: {fields}")
+                self._differs(f"{what} {json.dumps(key, ensure_ascii=False)}: {fields}")
 
     def _compare_last_calls(self):
         """The list depends on the order of folding once a reversal has made room in it, so that what is asked of it is
