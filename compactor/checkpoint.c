@@ -237,6 +237,14 @@ int checkpoint_add_calls(struct checkpoint *checkpoint, const struct ul_last_cal
 	return 0;
 }
 
+bool checkpoint_any_pruned(const struct checkpoint *checkpoint)
+{
+	for (size_t i = 0; i < checkpoint->segment_count; i++)
+		if (checkpoint->segments[i].record.state & UL_SEGMENT_PRUNED)
+			return true;
+	return false;
+}
+
 uint64_t checkpoint_calls(const struct checkpoint *checkpoint)
 {
 	uint64_t calls = 0;

@@ -67,6 +67,9 @@ int checkpoint_add_calls(struct checkpoint *checkpoint, const struct ul_last_cal
 /* The order of the last calls. */
 int last_call_compare(const void *left, const void *right);
 
+/* Was a segment deleted, as older than retention_days? */
+bool checkpoint_any_pruned(const struct checkpoint *checkpoint);
+
 /* All calls folded. */
 uint64_t checkpoint_calls(const struct checkpoint *checkpoint);
 

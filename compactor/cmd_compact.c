@@ -1,4 +1,4 @@
-/* usagelog compact: fold the log, commit, render the summary. */
+/* usagelog compact and rebuild: fold the log, commit, render the summary. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,12 +42,18 @@ static void tell(const struct ul_directory *directory, const struct compact_resu
 	count_show(segments, (int64_t)result->segments);
 	count_show(damaged, (int64_t)result->counts.damaged);
 	count_show(ms, (int64_t)((now_us() - since_us) / 1000));
-	printf("folded %s call%s from %s segment%s in %s ms; %s damaged; %s written\n", calls,
+	printf("folded %s call%s from %s segment%s in %s ms; %s damaged; %s written", calls,
 	       result->calls == 1 ? "" : "s", segments, result->segments == 1 ? "" : "s", ms, damaged,
 	       directory->conf.summary);
+	if (result->pruned_segments) {
+		count_show(segments, (int64_t)result->pruned_segments);
+		printf("; %s segment%s older than %u days deleted", segments, result->pruned_segments == 1 ? "" : "s",
+		       directory->conf.retention_days);
+	}
+	printf("\n");
 }
 
-static int run_locked(const struct ul_directory *directory, bool quiet)
+static int run_locked(const struct ul_directory *directory, const struct compact_options *options, bool quiet)
 {
 	struct names names;
 	struct checkpoint checkpoint = {0};
@@ -60,13 +66,13 @@ static int run_locked(const struct ul_directory *directory, bool quiet)
 		complain("%s: no memory to fold the log", directory->path);
 		return STATUS_FILES;
 	}
-	int error = compact_run(directory, &checkpoint, &names, &result, &findings, &why);
+	int error = compact_run(directory, options, &checkpoint, &names, &result, &findings, &why);
 	for (size_t i = 0; i < findings.count; i++)
 		complain("%s", findings.items[i].text);
 	if (error)
 		complain("%s", why.text);
 	else if (!render(directory, &checkpoint, &names, &result))
-		status = findings.counts[FINDING_LEFT_OUT] ? STATUS_PART : STATUS_DONE;
+		status = findings.counts[FINDING_LEFT_OUT] || result.differs ? STATUS_PART : STATUS_DONE;
 	if (!quiet && status != STATUS_FILES)
 		tell(directory, &result, since_us);
 	checkpoint_clear(&checkpoint);
@@ -75,7 +81,7 @@ static int run_locked(const struct ul_directory *directory, bool quiet)
 	return status;
 }
 
-static int run_open(const struct ul_directory *directory, bool quiet)
+static int run_open(const struct ul_directory *directory, const struct compact_options *options, bool quiet)
 {
 	if (!ul_time_zone_is_known(directory->conf.time_zone) || calendar_set_zone(directory->conf.time_zone)) {
 		complain("%s: this host does not know the log's time zone %s, in which days are cut; install the "
@@ -92,33 +98,51 @@ static int run_open(const struct ul_directory *directory, bool quiet)
 		complain("%s/lock: cannot be locked: %s; nothing was done", directory->path, usagelog_strerror(lock));
 		return STATUS_FILES;
 	}
-	int status = run_locked(directory, quiet);
+	int status = run_locked(directory, options, quiet);
 	os_close(lock);
 	return status;
 }
 
-static int run(const struct command *command, const char *log, int argc, char **argv)
+static int run_on(const struct command *command, const struct command_line *line, const struct compact_options *options,
+		  bool quiet)
 {
-	bool quiet = false;
-	const struct option_entry entries[] = {{"quiet", NULL, "say nothing unless something is wrong", NULL, &quiet}};
-	struct command_line line;
-	int status = command_parse(command, entries, 1, log, argc, argv, &line);
-	if (status >= 0)
-		return status;
-	if (line.operand_count) {
-		complain("compact takes no operand, but \"%s\" was given; see usagelog compact --help",
-			 line.operands[0]);
+	if (line->operand_count) {
+		complain("%s takes no operand, but \"%s\" was given; see usagelog %s --help", command->name,
+			 line->operands[0], command->name);
 		return STATUS_USAGE;
 	}
 	struct ul_directory directory;
 	struct ul_message why;
-	if (ul_directory_open(&directory, line.log, &why)) {
+	if (ul_directory_open(&directory, line->log, &why)) {
 		complain("%s", why.text);
 		return STATUS_FILES;
 	}
-	status = run_open(&directory, quiet);
+	int status = run_open(&directory, options, quiet);
 	ul_directory_close(&directory);
 	return status;
+}
+
+static int run_compact(const struct command *command, const char *log, int argc, char **argv)
+{
+	bool quiet = false;
+	const struct compact_options options = {0};
+	const struct option_entry entries[] = {{"quiet", NULL, "say nothing unless something is wrong", NULL, &quiet}};
+	struct command_line line;
+	int status = command_parse(command, entries, 1, log, argc, argv, &line);
+	return status >= 0 ? status : run_on(command, &line, &options, quiet);
+}
+
+static int run_rebuild(const struct command *command, const char *log, int argc, char **argv)
+{
+	bool quiet = false;
+	struct compact_options options = {.rebuild = true};
+	const struct option_entry entries[] = {
+		{"quiet", NULL, "say nothing unless something is wrong", NULL, &quiet},
+		{"accept-loss", NULL, "go on though days come out with fewer calls", NULL, &options.accept_loss},
+	};
+	struct command_line line;
+	int status = command_parse(command, entries, 2, log, argc, argv, &line);
+	return status >= 0 ? status : run_on(command, &line, &options, quiet);
 }
 
 const struct command command_compact = {
@@ -130,5 +154,19 @@ const struct command command_compact = {
 		   "\n"
 		   "Exit status: 0 done; 1 done, but something was left out, as said on standard\n"
 		   "error; 2 another compactor runs; 8 could not read or write; 16 usage.",
-	.run = run,
+	.run = run_compact,
+};
+
+const struct command command_rebuild = {
+	.name = "rebuild",
+	.operands = "",
+	.summary = "fold all calls anew and say what comes out differently",
+	.details = "All segments are folded again, on top of the base where retention has deleted\n"
+		   "some, and the result takes the place of the totals. Days that come out\n"
+		   "differently are named. If one would have fewer calls, nothing is changed.\n"
+		   "\n"
+		   "Exit status: 0 done, all is as it was; 1 done, and something differs or was left\n"
+		   "out, as said on standard error; 2 another compactor runs; 8 could not read or\n"
+		   "write, or calls would be lost; 16 usage.",
+	.run = run_rebuild,
 };

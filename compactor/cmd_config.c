@@ -159,13 +159,7 @@ static bool set_retention(struct ul_conf *conf, const char *value)
 		complain("retention_days: \"%s\" %s; write a number of days", value, decimal_strerror(error));
 		return false;
 	}
-	if (days) {
-		complain("retention_days: only 0 (keep everything) can be set: this version never deletes a call, and "
-			 "a setting "
-			 "that it does not act on would only look like one");
-		return false;
-	}
-	conf->retention_days = 0;
+	conf->retention_days = (uint32_t)days;
 	return true;
 }
 
@@ -317,7 +311,8 @@ const struct command command_config = {
 		   "  fallback_directories  absolute paths, colons between, tried in turn when the\n"
 		   "                        log's own directory cannot be written to; \"\": none\n"
 		   "  summary_path          where compact writes it, from the log's directory\n"
-		   "  retention_days        0: nothing is ever deleted\n"
+		   "  retention_days        after how many days compact deletes calls that are in\n"
+		   "                        the totals; 0: never\n"
 		   "  group_by              keys of metadata that totals are kept by, commas\n"
 		   "                        between; \"\": none\n"
 		   "  log_id                what tells this log from others; cannot be changed",

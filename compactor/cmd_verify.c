@@ -125,9 +125,10 @@ static cJSON *make_json(const struct verification *found, int status)
 {
 	cJSON *object = cJSON_CreateObject();
 	bool ok = object && put(object, "files", json_files(found)) && put_count(object, "valid", found->valid) &&
-		  put_count(object, "folded", found->folded) && put_count(object, "pending", found->pending) &&
-		  put_count(object, "damaged", found->damaged) && put_count(object, "holes", found->holes) &&
-		  put_count(object, "unfinished", found->unfinished) && put_count(object, "unknown", found->unknown) &&
+		  put_count(object, "pruned", found->pruned) && put_count(object, "folded", found->folded) &&
+		  put_count(object, "pending", found->pending) && put_count(object, "damaged", found->damaged) &&
+		  put_count(object, "holes", found->holes) && put_count(object, "unfinished", found->unfinished) &&
+		  put_count(object, "unknown", found->unknown) &&
 		  put_count(object, "dropped_at_least", found->dropped) &&
 		  put_count(object, "status", (uint64_t)status);
 	if (ok)

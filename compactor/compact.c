@@ -6,11 +6,16 @@
 #include <string.h>
 
 #include "os.h"
+#include "prune.h"
 #include "rescue.h"
+
+/* What a run says that could do no better than begin anew from the base. */
+enum { NEEDS_BASE = 1 };
 
 /* All that a run needs at hand. */
 struct run {
 	const struct ul_directory *directory;
+	const struct compact_options *options;
 	struct names *names;
 	struct findings *findings;
 	struct ul_message *why;
@@ -23,8 +28,11 @@ struct run {
 	struct pass repair; /* the lost days, folded anew from what was folded */
 	bool ids_lost;
 	uint64_t generation;
-	bool rebuild;
+	bool want_base; /* the files that the checkpoint names are lost, and not all slots are there to make them anew */
+	bool from_base; /* the base is gone on from */
+	bool rebuild;   /* everything is folded anew, from nothing */
 	bool changed;
+	struct checkpoint before; /* what a rebuild that was asked for is compared with */
 };
 
 static int fail(struct run *run, int error, const char *what)
@@ -123,50 +131,51 @@ static bool day_is_suspect(const struct run *run, const struct ul_day *day)
 	       changed_ns >= run->state.current_ctime_ns;
 }
 
+/* Is a file that the checkpoint names lost? If the base has a copy, it is put back and is not. `made_anew` says from what it is made else. */
+static bool is_lost(struct run *run, const struct base_file *named, enum file_state state, const char *made_anew)
+{
+	if (state != FILE_MISSING && state != FILE_DAMAGED)
+		return false;
+	bool back = !base_put_back(run->directory, named);
+	findings_add(run->findings, FINDING_DAMAGE, "%s/%s: is %s; %s", run->directory->path, named->name,
+		     state == FILE_MISSING ? "missing" : "damaged", back ? "the base's copy was put back" : made_anew);
+	return !back;
+}
+
 static int find_lost_days(struct run *run)
 {
 	const struct checkpoint *old = &run->state.checkpoint;
 	run->lost_days = os_allocate(old->day_count + 1, sizeof(*run->lost_days));
 	if (!run->lost_days)
 		return fail(run, -ENOMEM, "the fact files cannot be checked");
-	for (size_t i = 0; i < old->day_count && !run->rebuild; i++) {
-		char name[STORE_NAME_BYTES];
+	/* Those that the base names were looked at when it was gone back to. */
+	for (size_t i = 0; i < old->day_count && !run->rebuild && !run->from_base; i++) {
 		struct stored_file file;
 		if (!day_is_suspect(run, &old->days[i]))
 			continue;
-		store_fact_name(name, old->days[i].day, old->days[i].generation);
+		struct base_file named = base_file_of_day(&old->days[i]);
 		read_day(run, &old->days[i], &file);
 		int error = file.state == FILE_NEWER ? USAGELOG_ERROR_NEWER : file.error;
-		if (file.state == FILE_MISSING || file.state == FILE_DAMAGED) {
-			findings_add(run->findings, FINDING_DAMAGE,
-				     "%s/%s: is %s; its day is folded anew from the segments", run->directory->path,
-				     name, file.state == FILE_MISSING ? "missing" : "damaged");
+		if (is_lost(run, &named, file.state, "its day is folded anew from the segments"))
 			run->lost_days[run->lost_day_count++] = old->days[i].day;
-		}
 		stored_file_clear(&file);
 		if (error)
-			return fail(run, error, name);
+			return fail(run, error, named.name);
 	}
 	return 0;
 }
 
 /* The id set of a checkpoint. FILE_MISSING with no name: there is none. */
 static void read_ids(const struct run *run, const struct checkpoint *checkpoint, struct stored_file *file,
-		     char name[STORE_NAME_BYTES])
+		     struct base_file *named)
 {
 	*file = (struct stored_file){.state = FILE_MISSING};
-	name[0] = '\0';
+	*named = (struct base_file){0};
 	for (size_t i = 0; i < checkpoint->file_count; i++) {
-		uint64_t generation;
-		struct ul_text text = names_text(run->names, checkpoint->files[i].name);
-		if (checkpoint->files[i].kind != UL_FILE_IDS || text.bytes >= STORE_NAME_BYTES)
+		if (!base_file_of(named, &checkpoint->files[i], run->names))
 			continue;
-		memcpy(name, text.text, text.bytes);
-		name[text.bytes] = '\0';
-		if (!store_parse_ids_name(name, &generation))
-			continue;
-		store_read(run->directory->fd, name, UL_CONTAINER_IDS, &run->directory->conf.log_id, file);
-		if (file->state == FILE_SOUND && file->container.header->checksum != checkpoint->files[i].checksum)
+		store_read(run->directory->fd, named->name, named->kind, &run->directory->conf.log_id, file);
+		if (file->state == FILE_SOUND && file->container.header->checksum != named->checksum)
 			file->state = FILE_DAMAGED;
 		return;
 	}
@@ -194,17 +203,15 @@ static int repair_lost(struct run *run)
 static int check_ids(struct run *run)
 {
 	struct stored_file file;
-	char name[STORE_NAME_BYTES];
-	read_ids(run, &run->state.checkpoint, &file, name);
+	struct base_file named;
+	read_ids(run, &run->state.checkpoint, &file, &named);
 	int error = file.state == FILE_NEWER ? USAGELOG_ERROR_NEWER : file.error;
-	run->ids_lost = *name && !run->rebuild && (file.state == FILE_MISSING || file.state == FILE_DAMAGED);
-	if (run->ids_lost)
-		findings_add(run->findings, FINDING_DAMAGE, "%s/%s: is %s; it is made anew from the segments",
-			     run->directory->path, name, file.state == FILE_MISSING ? "missing" : "damaged");
+	run->ids_lost =
+		*named.name && !run->rebuild && is_lost(run, &named, file.state, "it is made anew from the segments");
 	if (run->ids_lost && file.state == FILE_DAMAGED)
-		set_aside(run, name);
+		set_aside(run, named.name);
 	stored_file_clear(&file);
-	return error ? fail(run, error, name) : 0;
+	return error ? fail(run, error, named.name) : 0;
 }
 
 /* ---- the fold ------------------------------------------------------------------------------------------------ */
@@ -254,6 +261,9 @@ static int name_slots(struct run *run, struct compact_result *result)
 		struct segment_state *state = checkpoint_get_segment(run->next, &run->segments.groups[i].id);
 		if (!state || runs_unite(&state->runs, &group->added))
 			return fail(run, -ENOMEM, "the checkpoint cannot be made");
+		/* Deleting it was begun, but a writer took it up before its end. */
+		if (group->added.count)
+			state->record.state &= ~UL_SEGMENT_PRUNED;
 		state->record.size_bytes = group->size_bytes;
 		state->record.attempted = group->attempted;
 		state->record.dropped = group->dropped;
@@ -421,13 +431,13 @@ static int apply_ids(struct run *run, const struct ul_id_record *old, size_t old
 static int write_ids(struct run *run)
 {
 	struct stored_file file = {0};
-	char name[STORE_NAME_BYTES] = "id set";
+	struct base_file named;
 	uint64_t count = 0;
 	const struct ul_id_record *records = NULL;
 	if (!run->pass.fold.id_change_count && !run->ids_lost)
 		return 0;
 	if (!run->rebuild && !run->ids_lost)
-		read_ids(run, &run->state.checkpoint, &file, name);
+		read_ids(run, &run->state.checkpoint, &file, &named);
 	if (file.state == FILE_SOUND && file.bytes)
 		records = ul_container_records(&file.container, UL_SECTION_IDS, &count);
 	int error = apply_ids(run, records, (size_t)count);
@@ -445,7 +455,8 @@ static int compare_old_fact(void *arg, const char *name)
 	if (!store_parse_fact_name(name, &day, &generation) || generation >= run->generation)
 		return 0;
 	store_read(run->directory->fd, name, UL_CONTAINER_FACTS, &run->directory->conf.log_id, &file);
-	struct facts had, *has = fold_find_day(&run->pass.fold, day);
+	const struct ul_day *has = checkpoint_find_day(run->next, day);
+	struct facts had;
 	facts_init(&had, day);
 	uint64_t count;
 	const struct ul_fact_meta *meta =
@@ -453,7 +464,7 @@ static int compare_old_fact(void *arg, const char *name)
 	/* Under other settings the day was another one. */
 	if (meta && meta->settings == run->next->settings)
 		facts_add_file(&had, run->names, &file.container);
-	int64_t before = facts_calls(&had), now = has ? facts_calls(has) : 0;
+	int64_t before = facts_calls(&had), now = has ? has->calls : 0;
 	if (before > now) {
 		findings_add(run->findings, FINDING_LEFT_OUT,
 			     "%s/%s: holds %lld calls, and only %lld of its day are in the segments: the others cannot "
@@ -467,18 +478,25 @@ static int compare_old_fact(void *arg, const char *name)
 	return 0;
 }
 
+/* The next checkpoint as a file. NULL and `*error`. What would not be read again must not be committed. */
+static void *encode_next(const struct run *run, size_t *size_bytes, int *error)
+{
+	struct ul_container check;
+	void *bytes = checkpoint_encode(run->next, run->names, &run->directory->conf.log_id, size_bytes, error);
+	if (bytes && ul_container_open(&check, UL_CONTAINER_CHECKPOINT, bytes, *size_bytes, NULL) == UL_CONTAINER_VALID)
+		return bytes;
+	if (bytes)
+		*error = -EOVERFLOW;
+	free(bytes);
+	return NULL;
+}
+
 static int commit(struct run *run)
 {
 	size_t size_bytes;
 	int error;
-	void *bytes = checkpoint_encode(run->next, run->names, &run->directory->conf.log_id, &size_bytes, &error);
-	if (!error) {
-		/* What would not be read again must not be committed. */
-		struct ul_container check;
-		if (ul_container_open(&check, UL_CONTAINER_CHECKPOINT, bytes, size_bytes, NULL) != UL_CONTAINER_VALID)
-			error = -EOVERFLOW;
-	}
-	if (!error)
+	void *bytes = encode_next(run, &size_bytes, &error);
+	if (bytes)
 		error = store_commit(run->directory->fd, bytes, size_bytes);
 	free(bytes);
 	return error ? fail(run, error, "the checkpoint cannot be written") : 0;
@@ -488,7 +506,7 @@ static int commit(struct run *run)
 
 struct keepers {
 	struct run *run;
-	struct stored_file files[2]; /* checkpoint, checkpoint.previous */
+	struct stored_file files[3]; /* checkpoint, checkpoint.previous, checkpoint.base */
 };
 
 static bool is_named(const struct ul_container *container, const char *name)
@@ -509,16 +527,27 @@ static bool is_named(const struct ul_container *container, const char *name)
 	return false;
 }
 
+static bool is_leftover(const struct keepers *keepers, const char *name)
+{
+	int32_t day;
+	uint64_t generation;
+	char original[STORE_NAME_BYTES];
+	const struct stored_file *current = &keepers->files[0], *previous = &keepers->files[1],
+				 *base = &keepers->files[2];
+	if (store_is_draft_name(name))
+		return true;
+	if (store_parse_base_name(name, original))
+		return base->state == FILE_SOUND && !is_named(&base->container, original);
+	if (!store_parse_fact_name(name, &day, &generation) && !store_parse_ids_name(name, &generation))
+		return false;
+	return current->state == FILE_SOUND && previous->state == FILE_SOUND && !is_named(&current->container, name) &&
+	       !is_named(&previous->container, name);
+}
+
 static int remove_leftover(void *arg, const char *name)
 {
 	struct keepers *keepers = arg;
-	int32_t day;
-	uint64_t generation;
-	bool draft = store_is_draft_name(name);
-	bool data = store_parse_fact_name(name, &day, &generation) || store_parse_ids_name(name, &generation);
-	bool both = keepers->files[0].state == FILE_SOUND && keepers->files[1].state == FILE_SOUND;
-	if (!draft && (!data || !both || is_named(&keepers->files[0].container, name) ||
-		       is_named(&keepers->files[1].container, name)))
+	if (!is_leftover(keepers, name))
 		return 0;
 	int error = os_unlink(keepers->run->directory->fd, name);
 	if (error && error != -ENOENT)
@@ -530,14 +559,152 @@ static int remove_leftover(void *arg, const char *name)
 /* Nothing that is deleted here is named by a checkpoint: a failure harms nothing, and the next run tries again. */
 static void remove_leftovers(struct run *run)
 {
-	static const char *const names[2] = {"checkpoint", "checkpoint.previous"};
+	static const char *const names[3] = {"checkpoint", "checkpoint.previous", "checkpoint.base"};
 	struct keepers keepers = {.run = run};
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < 3; i++)
 		store_read(run->directory->fd, names[i], UL_CONTAINER_CHECKPOINT, &run->directory->conf.log_id,
 			   &keepers.files[i]);
 	store_list(run->directory->fd, remove_leftover, &keepers);
-	for (size_t i = 0; i < 2; i++)
+	for (size_t i = 0; i < 3; i++)
 		stored_file_clear(&keepers.files[i]);
+}
+
+/* ---- retention ------------------------------------------------------------------------------------------------- */
+
+/* Durable before anything is deleted: the base, and then the checkpoint that says what is deleted. */
+static int commit_marks(struct run *run, const struct prune *prune)
+{
+	size_t size_bytes;
+	int error;
+	run->next->generation = run->changed ? run->generation + 1 : run->generation;
+	void *bytes = encode_next(run, &size_bytes, &error);
+	if (bytes)
+		error = prune_keep_base(prune, run->next, run->names, bytes, size_bytes);
+	if (!error)
+		error = store_commit(run->directory->fd, bytes, size_bytes);
+	free(bytes);
+	return error;
+}
+
+/* A base that is needed and not whole is made anew: the totals hold all that it held. */
+static int keep_base_whole(struct run *run, struct prune *prune)
+{
+	int whole = checkpoint_any_pruned(run->next) ? base_is_whole(run->directory, run->names) : 1;
+	if (whole == 0) {
+		findings_add(run->findings, FINDING_DAMAGE, "%s/checkpoint.base: is not whole; the base is made anew",
+			     run->directory->path);
+		prune->marks_are_new = true;
+	}
+	return whole < 0 ? whole : 0;
+}
+
+/* The fold is committed by now: what fails here fails the deletion alone. */
+static void apply_retention(struct run *run, struct compact_result *result)
+{
+	struct prune prune = {.directory = run->directory, .segments = &run->segments, .findings = run->findings};
+	int error = keep_base_whole(run, &prune);
+	if (!error && run->directory->conf.retention_days)
+		error = prune_choose(&prune, run->next, os_time_ns());
+	if (!error && prune.marks_are_new)
+		error = commit_marks(run, &prune);
+	if (!error) {
+		prune_delete(&prune);
+		result->pruned_segments = prune.segments_chosen;
+		result->freed_bytes = prune.bytes_freed;
+	} else {
+		findings_add(run->findings, FINDING_LEFT_OUT,
+			     "%s: nothing older than retention_days was deleted: %s; the next run tries again",
+			     run->directory->path, usagelog_strerror(error));
+	}
+	prune_clear(&prune);
+}
+
+/* The previous checkpoint does not know of a deletion that came after it; the base does. */
+static int take_marks(struct run *run)
+{
+	struct stored_file file;
+	struct checkpoint base = {0};
+	store_read(run->directory->fd, "checkpoint.base", UL_CONTAINER_CHECKPOINT, &run->directory->conf.log_id, &file);
+	int error = file.state == FILE_SOUND ? checkpoint_load(&base, run->names, &file.container) : 0;
+	for (size_t i = 0; i < base.segment_count && !error; i++) {
+		const struct segment_state *held = &base.segments[i];
+		struct segment_state *known = checkpoint_find_segment(&run->state.checkpoint, &held->record.id);
+		if (known && held->record.state & UL_SEGMENT_PRUNED && runs_include(&held->runs, &known->runs))
+			known->record.state |= UL_SEGMENT_PRUNED;
+	}
+	checkpoint_clear(&base);
+	stored_file_clear(&file);
+	return error ? fail(run, error, "checkpoint.base cannot be read") : 0;
+}
+
+/* ---- a rebuild --------------------------------------------------------------------------------------------------- */
+
+/* Go on from the base, if there is one that can be used. 0, or an error when it must not be passed over. */
+static int take_base(struct run *run)
+{
+	struct stored_file file;
+	struct checkpoint *checkpoint = &run->state.checkpoint;
+	char name[STORE_NAME_BYTES];
+	const char *path = run->directory->path;
+	store_read(run->directory->fd, "checkpoint.base", UL_CONTAINER_CHECKPOINT, &run->directory->conf.log_id, &file);
+	int error = file.state == FILE_NEWER ? USAGELOG_ERROR_NEWER : file.error;
+	if (file.state == FILE_DAMAGED)
+		findings_add(run->findings, FINDING_DAMAGE,
+			     "%s/checkpoint.base: is damaged; what was deleted by retention cannot be had from it",
+			     path);
+	if (!error && file.state == FILE_SOUND)
+		error = checkpoint_load(checkpoint, run->names, &file.container);
+	bool usable =
+		!error && file.state == FILE_SOUND && checkpoint->settings == ul_conf_settings(&run->directory->conf);
+	stored_file_clear(&file);
+	if (error)
+		return fail(run, error, "checkpoint.base cannot be read");
+	if (!usable) {
+		checkpoint_clear(checkpoint);
+		return 0;
+	}
+	if (checkpoint->generation > run->state.generation_max)
+		run->state.generation_max = checkpoint->generation;
+	error = base_restore(run->directory, checkpoint, run->names, name);
+	if (error == -EIO || error == -ENOENT) {
+		findings_add(run->findings, FINDING_DAMAGE,
+			     "%s/%s: is %s; the base cannot be used, and what was deleted by retention cannot be had",
+			     path, name, error == -EIO ? "damaged" : "missing");
+		checkpoint_clear(checkpoint);
+		return 0;
+	}
+	run->from_base = !error;
+	return error ? fail(run, error, name) : 0;
+}
+
+/* Say in which days a rebuild differs from what was there; refuse if calls would be lost that way. */
+static int compare_with_before(struct run *run, struct compact_result *result)
+{
+	const struct checkpoint *before = &run->before, *now = run->next;
+	uint64_t fewer = 0;
+	char text[CALENDAR_DAY_BYTES], first[CALENDAR_DAY_BYTES] = "";
+	for (size_t i = 0, j = 0; i < before->day_count || j < now->day_count;) {
+		bool old = i < before->day_count && (j == now->day_count || before->days[i].day <= now->days[j].day);
+		bool new = j < now->day_count && (i == before->day_count || now->days[j].day <= before->days[i].day);
+		int64_t had = old ? before->days[i].calls : 0, has = new ? now->days[j].calls : 0;
+		calendar_print_day(text, old ? before->days[i].day : now->days[j].day);
+		i += old;
+		j += new;
+		if (had == has)
+			continue;
+		result->differs = true;
+		findings_add(run->findings, FINDING_DAMAGE, "%s: %lld calls before, %lld now", text, (long long)had,
+			     (long long)has);
+		if (has < had && !fewer++)
+			memcpy(first, text, sizeof(first));
+	}
+	if (!fewer || run->options->accept_loss)
+		return 0;
+	ul_message_set(run->why,
+		       "%s: %llu day%s would have fewer calls than now, %s being the first, because segments are gone; "
+		       "nothing was committed; restore the segments from a backup, or give --accept-loss",
+		       run->directory->path, (unsigned long long)fewer, fewer == 1 ? "" : "s", first);
+	return USAGELOG_ERROR_CONTRADICTION;
 }
 
 /* ---- the run --------------------------------------------------------------------------------------------------- */
@@ -554,6 +721,8 @@ static int make_next(struct run *run, struct compact_result *result)
 		error = fold(run, from);
 	if (!error)
 		error = find_lost_days(run);
+	if (!error && (run->lost_day_count || run->ids_lost) && !run->want_base && checkpoint_any_pruned(from))
+		return NEEDS_BASE;
 	if (!error)
 		error = repair_lost(run);
 	if (!error)
@@ -566,7 +735,9 @@ static int make_next(struct run *run, struct compact_result *result)
 		error = write_ids(run);
 	if (!error && fold_update_last_calls(&run->pass.fold, run->next))
 		error = fail(run, -ENOMEM, "the last calls cannot be gathered");
-	if (!error && run->rebuild && !run->state.settings_changed) {
+	if (!error && run->options->rebuild)
+		error = compare_with_before(run, result);
+	if (!error && (run->rebuild || run->from_base) && !run->state.settings_changed) {
 		error = store_list(run->directory->fd, compare_old_fact, run);
 		if (error)
 			error = fail(run, error, "the fact files that are there cannot be listed");
@@ -611,9 +782,20 @@ static int run_once(struct run *run, struct compact_result *result)
 	int error = recovery_load(&run->state, run->names, run->directory, run->findings, run->why);
 	if (error)
 		return error;
-	run->rebuild = run->state.decision == RECOVERY_REBUILD || run->state.settings_changed;
+	bool anew = run->state.decision == RECOVERY_REBUILD || run->state.settings_changed || run->options->rebuild;
+	if (run->options->rebuild || run->want_base) {
+		run->before = run->state.checkpoint;
+		run->state.checkpoint = (struct checkpoint){0};
+	}
+	if ((anew && !run->state.settings_changed) || run->want_base)
+		error = take_base(run);
+	else if (run->state.decision == RECOVERY_PREVIOUS)
+		error = take_marks(run);
+	if (error)
+		return error;
+	run->rebuild = anew && !run->from_base;
 	/* A rebuild makes a generation of its own even if there is nothing to fold. */
-	run->changed = run->rebuild || run->state.decision == RECOVERY_PREVIOUS;
+	run->changed = anew || run->from_base || run->state.decision == RECOVERY_PREVIOUS;
 	error = begin_next(run);
 	if (error)
 		return error;
@@ -632,23 +814,53 @@ static int run_once(struct run *run, struct compact_result *result)
 	}
 	if (!error) {
 		result->committed = run->changed;
+		apply_retention(run, result);
 		remove_leftovers(run);
 	}
 	return error;
 }
 
-int compact_run(const struct ul_directory *directory, struct checkpoint *checkpoint, struct names *names,
-		struct compact_result *result, struct findings *findings, struct ul_message *why)
+static void clear(struct run *run)
 {
-	struct run run = {.directory = directory, .names = names, .findings = findings, .why = why, .next = checkpoint};
+	if (run->pass.directory)
+		pass_clear(&run->pass);
+	if (run->repair.directory)
+		pass_clear(&run->repair);
+	checkpoint_clear(&run->state.checkpoint);
+	checkpoint_clear(&run->before);
+	segments_clear(&run->segments);
+	free(run->lost_days);
+}
+
+int compact_run(const struct ul_directory *directory, const struct compact_options *options,
+		struct checkpoint *checkpoint, struct names *names, struct compact_result *result,
+		struct findings *findings, struct ul_message *why)
+{
+	struct run run = {.directory = directory,
+			  .options = options,
+			  .names = names,
+			  .findings = findings,
+			  .why = why,
+			  .next = checkpoint};
 	*result = (struct compact_result){0};
 	int error = run_once(&run, result);
-	if (run.pass.directory)
-		pass_clear(&run.pass);
-	if (run.repair.directory)
-		pass_clear(&run.repair);
-	checkpoint_clear(&run.state.checkpoint);
-	segments_clear(&run.segments);
-	free(run.lost_days);
+	clear(&run);
+	if (error != NEEDS_BASE)
+		return error;
+	findings_add(findings, FINDING_NOTE,
+		     "%s: segments were deleted by retention, so it is gone back to the base, and what came since is "
+		     "folded anew",
+		     directory->path);
+	checkpoint_clear(checkpoint);
+	*result = (struct compact_result){0};
+	run = (struct run){.directory = directory,
+			   .options = options,
+			   .names = names,
+			   .findings = findings,
+			   .why = why,
+			   .next = checkpoint,
+			   .want_base = true};
+	error = run_once(&run, result);
+	clear(&run);
 	return error;
 }

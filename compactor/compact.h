@@ -15,13 +15,23 @@ struct compact_result {
 	uint64_t segments_present;
 	uint64_t dropped; /* by all writers, at least */
 	bool committed;
+	uint64_t pruned_segments; /* deleted in this run, as older than retention_days */
+	uint64_t freed_bytes;
+	bool differs; /* a rebuild gave other totals than were there */
+};
+
+/* How a run differs from that of `usagelog compact`. */
+struct compact_options {
+	bool rebuild;     /* fold everything anew: the base, if there is one, and all slots kept */
+	bool accept_loss; /* even if days then have fewer calls than now */
 };
 
 /*
  * Fold all that is not folded yet. `checkpoint` (empty) is filled with what is committed then, `names` are its names. The caller holds the
  * lock. 0, or a negative code and `why`; then the old checkpoint stands.
  */
-int compact_run(const struct ul_directory *directory, struct checkpoint *checkpoint, struct names *names,
-		struct compact_result *result, struct findings *findings, struct ul_message *why);
+int compact_run(const struct ul_directory *directory, const struct compact_options *options,
+		struct checkpoint *checkpoint, struct names *names, struct compact_result *result,
+		struct findings *findings, struct ul_message *why);
 
 #endif

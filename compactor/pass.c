@@ -162,12 +162,8 @@ const struct segment_state *pass_find_lost(const struct pass *pass, const struct
 			group < pass->segments->group_count &&
 			memcmp(&pass->segments->groups[group].id, &segment->record.id, sizeof(segment->record.id)) == 0;
 		const struct runs *there = found ? &pass->results[group].added : &no_runs;
-		for (uint32_t j = 0; j < segment->runs.count; j++) {
-			struct ul_run run = segment->runs.items[j];
-			uint32_t end = run.first_slot + run.slot_count;
-			if (runs_next(there, run.first_slot, end, false) < end)
-				return segment;
-		}
+		if (!runs_include(there, &segment->runs))
+			return segment;
 	}
 	return NULL;
 }

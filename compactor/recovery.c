@@ -45,6 +45,9 @@ static int look_at_name(void *arg, const char *name)
 	struct names_in_sight *seen = arg;
 	int32_t day;
 	uint64_t generation = 0;
+	char original[STORE_NAME_BYTES];
+	if (store_parse_base_name(name, original))
+		name = original;
 	bool facts = store_parse_fact_name(name, &day, &generation);
 	if (!facts && !store_parse_ids_name(name, &generation))
 		return 0;

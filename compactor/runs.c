@@ -100,6 +100,16 @@ uint32_t runs_next(const struct runs *runs, uint32_t number, uint32_t end, bool 
 	return found < end ? found : end;
 }
 
+bool runs_include(const struct runs *runs, const struct runs *part)
+{
+	for (uint32_t i = 0; i < part->count; i++) {
+		uint32_t first = part->items[i].first_slot, end = first + part->items[i].slot_count;
+		if (runs_next(runs, first, end, false) < end)
+			return false;
+	}
+	return true;
+}
+
 uint64_t runs_total(const struct runs *runs)
 {
 	uint64_t total = 0;

@@ -49,6 +49,9 @@ static inline bool runs_cursor_has(struct runs_cursor *cursor, uint32_t number)
 /* The first number from `number` on that is in the set (`wanted`) or is not in it; `end` if there is none before it. */
 uint32_t runs_next(const struct runs *runs, uint32_t number, uint32_t end, bool wanted);
 
+/* Are all of `part` in the set? */
+bool runs_include(const struct runs *runs, const struct runs *part);
+
 /* How many numbers there are in the set. */
 uint64_t runs_total(const struct runs *runs);
 

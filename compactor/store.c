@@ -229,18 +229,42 @@ bool store_parse_ids_name(const char *name, uint64_t *generation)
 	return parse_generation(name, ".ids", generation);
 }
 
-bool store_is_draft_name(const char *name)
+/* What stands before `ending`; false: the name ends otherwise. */
+static bool cut_ending(const char *name, const char *ending, char stem[STORE_NAME_BYTES])
 {
-	char stem[STORE_NAME_BYTES];
+	size_t length = strlen(name), cut = strlen(ending);
+	if (length <= cut || length - cut >= STORE_NAME_BYTES || strcmp(name + length - cut, ending) != 0)
+		return false;
+	memcpy(stem, name, length - cut);
+	stem[length - cut] = '\0';
+	return true;
+}
+
+static bool is_data_name(const char *name)
+{
 	int32_t day;
 	uint64_t generation;
-	size_t length = strlen(name);
-	if (length < 4 || length >= sizeof(stem) || strcmp(name + length - 4, ".new") != 0)
-		return false;
-	memcpy(stem, name, length - 4);
-	stem[length - 4] = '\0';
-	return !strcmp(stem, "checkpoint") || !strcmp(stem, "checkpoint.previous") ||
-	       store_parse_fact_name(stem, &day, &generation) || store_parse_ids_name(stem, &generation);
+	return store_parse_fact_name(name, &day, &generation) || store_parse_ids_name(name, &generation);
+}
+
+void store_base_name(char out[STORE_NAME_BYTES], const char *name)
+{
+	int length = snprintf(out, STORE_NAME_BYTES, "%s.base", name);
+	assert(length > 0 && length < STORE_NAME_BYTES);
+	(void)length;
+}
+
+bool store_parse_base_name(const char *name, char original[STORE_NAME_BYTES])
+{
+	return cut_ending(name, ".base", original) && is_data_name(original);
+}
+
+bool store_is_draft_name(const char *name)
+{
+	char stem[STORE_NAME_BYTES], original[STORE_NAME_BYTES];
+	return cut_ending(name, ".new", stem) &&
+	       (!strcmp(stem, "checkpoint") || !strcmp(stem, "checkpoint.previous") ||
+		!strcmp(stem, "checkpoint.base") || is_data_name(stem) || store_parse_base_name(stem, original));
 }
 
 int store_list(int directory, int (*visit)(void *arg, const char *name), void *arg)
@@ -272,7 +296,7 @@ int store_list(int directory, int (*visit)(void *arg, const char *name), void *a
 bool store_is_reserved_name(const char *name)
 {
 	static const char *const names[] = {"log.conf", "lock", "import.lock"};
-	static const char *const endings[] = {".seg", ".tmp", ".facts", ".ids", ".new"};
+	static const char *const endings[] = {".seg", ".tmp", ".facts", ".ids", ".base", ".new"};
 	size_t length = strlen(name);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(name, names[i]) == 0)

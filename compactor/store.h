@@ -60,6 +60,11 @@ bool store_parse_fact_name(const char *name, int32_t *day, uint64_t *generation)
 void store_ids_name(char out[STORE_NAME_BYTES], uint64_t generation);
 bool store_parse_ids_name(const char *name, uint64_t *generation);
 
+/* The copy of such a file in the base (FORMAT.md 8, pruning): its name with ".base" after it. */
+void store_base_name(char out[STORE_NAME_BYTES], const char *name);
+/* The name of the file that this is the base's copy of; false: it is none. */
+bool store_parse_base_name(const char *name, char original[STORE_NAME_BYTES]);
+
 /* Is it the name of a file that a compactor was in the midst of writing? */
 bool store_is_draft_name(const char *name);
 /* Is this the name of a file that the log itself is made of, and that nothing else may be written to? */

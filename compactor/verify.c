@@ -13,6 +13,7 @@
 #include "calendar.h"
 #include "money.h"
 #include "os.h"
+#include "prune.h"
 #include "summary.h"
 
 /* ---- what is said -------------------------------------------------------------------------------------------- */
@@ -358,10 +359,7 @@ static int refold(struct refold *again, struct view *view)
 	again->pass.checkpoint = &view->state.checkpoint;
 	again->pass.again = true;
 	int error = pass_run(&again->pass);
-	again->complete = !view->state.settings_changed;
-	const struct checkpoint *checkpoint = &view->state.checkpoint;
-	for (size_t i = 0; i < checkpoint->segment_count; i++)
-		again->complete &= !(checkpoint->segments[i].record.state & UL_SEGMENT_PRUNED);
+	again->complete = !view->state.settings_changed && !checkpoint_any_pruned(&view->state.checkpoint);
 	return error;
 }
 
@@ -541,6 +539,59 @@ static void check_previous_files(struct verification *found, const struct view *
 			check_previous_file(found, view, name, UL_CONTAINER_IDS, files[i].checksum);
 	}
 	stored_file_clear(&previous);
+}
+
+/* ---- the base -------------------------------------------------------------------------------------------------- */
+
+static void check_base_file(struct verification *found, const struct view *view, const struct base_file *named)
+{
+	char name[STORE_NAME_BYTES];
+	int error = base_check(&view->directory, named);
+	store_base_name(name, named->name);
+	if (error == -ENOENT)
+		add_line(found, name, VERDICT_FAIL, "is missing; usagelog compact copies it anew");
+	else if (error == -EIO)
+		add_line(found, name, VERDICT_FAIL, "is damaged; delete it, and usagelog compact copies it anew");
+	else if (error)
+		add_line(found, name, VERDICT_FAIL, "cannot be read");
+}
+
+/* Does the base hold all slots of the segments that were deleted? */
+static bool base_holds_pruned(const struct checkpoint *base, const struct checkpoint *checkpoint)
+{
+	for (size_t i = 0; i < checkpoint->segment_count; i++) {
+		const struct segment_state *segment = &checkpoint->segments[i], *held;
+		if (!(segment->record.state & UL_SEGMENT_PRUNED))
+			continue;
+		held = checkpoint_find_segment(base, &segment->record.id);
+		if (!held || !runs_include(&held->runs, &segment->runs))
+			return false;
+	}
+	return true;
+}
+
+static void check_base(struct verification *found, struct view *view)
+{
+	struct stored_file file;
+	struct checkpoint base = {0};
+	struct base_file named;
+	store_read(view->directory.fd, "checkpoint.base", UL_CONTAINER_CHECKPOINT, &view->directory.conf.log_id, &file);
+	if (file.state == FILE_MISSING && checkpoint_any_pruned(&view->state.checkpoint))
+		add_line(found, "checkpoint.base", VERDICT_FAIL, "is missing; usagelog compact makes the base anew");
+	else if (file.state != FILE_MISSING && file.state != FILE_SOUND)
+		add_line(found, "checkpoint.base", VERDICT_FAIL, "is damaged; usagelog compact makes the base anew");
+	if (file.state == FILE_SOUND)
+		found->error = checkpoint_load(&base, &view->names, &file.container);
+	for (size_t i = 0; i < base_file_count(&base) && !found->error; i++)
+		if (base_file_get(&named, &base, &view->names, i))
+			check_base_file(found, view, &named);
+	if (file.state == FILE_SOUND && !found->error) {
+		bool holds = base_holds_pruned(&base, &view->state.checkpoint);
+		add_line(found, "checkpoint.base", holds ? VERDICT_PASS : VERDICT_FAIL,
+			 holds ? "" : "does not hold all that retention deleted; it is in the totals alone");
+	}
+	checkpoint_clear(&base);
+	stored_file_clear(&file);
 }
 
 /* ---- the checkpoint's totals ------------------------------------------------------------------------------------- */
@@ -816,9 +867,29 @@ static int look_at_name(void *arg, const char *name)
 
 /* ---- the whole --------------------------------------------------------------------------------------------------- */
 
+/* Calls of segments that retention deleted, and that nobody put back. */
+static uint64_t pruned_calls(const struct view *view)
+{
+	const struct checkpoint *checkpoint = &view->state.checkpoint;
+	uint64_t calls = 0;
+	size_t at = 0;
+	for (size_t i = 0; i < checkpoint->segment_count; i++) {
+		const struct ul_folded_segment *record = &checkpoint->segments[i].record;
+		while (at < view->segments.group_count &&
+		       memcmp(&view->segments.groups[at].id, &record->id, sizeof(record->id)) < 0)
+			at++;
+		bool present = at < view->segments.group_count &&
+			       memcmp(&view->segments.groups[at].id, &record->id, sizeof(record->id)) == 0;
+		if (record->state & UL_SEGMENT_PRUNED && !present)
+			calls += (uint64_t)record->calls;
+	}
+	return calls;
+}
+
 static void check_identity(struct verification *found, struct view *view, const struct refold *again)
 {
 	char text[320], valid[MONEY_SHOWN_BYTES], folded[MONEY_SHOWN_BYTES], pending[MONEY_SHOWN_BYTES];
+	char deleted[MONEY_SHOWN_BYTES], pruned[96] = "";
 	const struct fold *fresh = &view->pending.fold;
 	/* What was folded is compared under other settings too: the number of calls does not depend on them. */
 	found->folded = checkpoint_calls(&view->state.checkpoint);
@@ -827,9 +898,14 @@ static void check_identity(struct verification *found, struct view *view, const 
 	count_show(valid, (int64_t)found->valid);
 	count_show(folded, (int64_t)found->folded);
 	count_show(pending, (int64_t)found->pending);
-	bool holds = found->valid == found->folded + found->pending;
-	snprintf(text, sizeof(text), "%s valid calls %s %s folded + %s pending%s", valid, holds ? "=" : "are not",
-		 folded, pending, holds ? "" : ": folded calls are missing from the segments, or damaged");
+	found->pruned = pruned_calls(view);
+	count_show(deleted, (int64_t)found->pruned);
+	if (found->pruned)
+		snprintf(pruned, sizeof(pruned), " + %s deleted by retention", deleted);
+	bool holds = found->valid + found->pruned == found->folded + found->pending;
+	snprintf(text, sizeof(text), "%s valid calls%s %s %s folded + %s pending%s", valid, pruned,
+		 holds ? "=" : "are not", folded, pending,
+		 holds ? "" : ": folded calls are missing from the segments, or damaged");
 	add_line(found, "identity", holds ? VERDICT_PASS : VERDICT_FAIL, text);
 }
 
@@ -875,6 +951,7 @@ static void check_all(struct verification *found, struct view *view, struct refo
 		check_day(found, view, again, &view->state.checkpoint.days[i]);
 	check_named_files(found, view, again);
 	check_previous_files(found, view);
+	check_base(found, view);
 	check_checkpoints(found, view, again);
 	check_summary(found, view);
 	store_list(view->directory.fd, look_at_name, &leftovers);

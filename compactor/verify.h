@@ -27,8 +27,8 @@ struct checked_file {
 struct verification {
 	struct checked_file *files;
 	size_t count, room;
-	bool damage, residue, unreadable; /* what the exit status is made of */
-	uint64_t valid, folded, pending;  /* calls, reversals */
+	bool damage, residue, unreadable;        /* what the exit status is made of */
+	uint64_t valid, pruned, folded, pending; /* calls, reversals */
 	uint64_t damaged, holes, unfinished, unknown;
 	uint64_t dropped; /* at least */
 	int error;        /* -ENOMEM: it is not complete */
