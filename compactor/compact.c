@@ -610,6 +610,7 @@ static void apply_retention(struct run *run, struct compact_result *result)
 	if (!error) {
 		prune_delete(&prune);
 		result->pruned_segments = prune.segments_chosen;
+		result->segments_present -= prune.segments_chosen;
 		result->freed_bytes = prune.bytes_freed;
 	} else {
 		findings_add(run->findings, FINDING_LEFT_OUT,

@@ -229,7 +229,7 @@ class Config(LogTest):
     def test_set(self):
         for key, value in (("time_zone", "Europe/Berlin"), ("group_by", "user,team"),
                            ("fallback_directories", "/a b:/c"),
-                           ("fallback_directories", ""), ("summary_path", "/tmp/x y.json"), ("retention_days", "0"),
+                           ("fallback_directories", ""), ("summary_path", "/tmp/x y.json"), ("retention_days", "400"),
                            ("group_by", "")):
             out, _ = self.run_program("config", key, value)
             self.assertEqual(self.get(key), value)
@@ -242,7 +242,7 @@ class Config(LogTest):
         before = self.run_program("config")[0]
         for key, value, text in (("time_zone", "Mars/Base", "Mars/Base"),
                                  ("time_zone", "../../etc/passwd", "not a time zone"),
-                                 ("retention_days", "30", "only 0"), ("retention_days", "x", "not a decimal number"),
+                                 ("retention_days", "30 days", "not a decimal number"), 
                                  ("fallback_directories", "/a:relative", '"relative" is not an absolute path'),
                                  ("fallback_directories", ":".join("/f%d" % i for i in range(9)), "at most 8"),
                                  ("group_by", "a,,b", "empty"), ("group_by", "a\nb", "control"),
@@ -253,7 +253,7 @@ class Config(LogTest):
                                  ("fallback_directories", "/tmp:/tmp/", "are one directory"),
                                  *(("summary_path", name, "is the name of a file that a log is made of")
                                    for name in ("log.conf", "lock", self.log + "/import.lock", "./checkpoint.previous",
-                                                "x.seg", "x.tmp", "x.facts", "x.ids", "x.new")),
+                                                "x.seg", "x.tmp", "x.facts", "x.ids", "x.base", "x.new")),
                                  ("summary_path", "", "empty"), ("log_id", "0" * 32, "cannot be changed")):
             err = self.run_program("config", key, value, status=16)[1]
             self.assertIn(text, err)

@@ -21,7 +21,10 @@
 #include "os.h"
 #include "usagelog.h"
 
-enum { CALLS = 700 };
+enum { CALLS = 700, RETENTION_DAYS = 365 };
+
+/* What the runs do: delete old segments, fold everything anew. */
+static bool deletes, rebuilds;
 
 static char path[] = "/tmp/usagelog-faults-XXXXXX";
 
@@ -88,7 +91,8 @@ static struct outcome compact(void)
 	int lock = store_lock(directory.fd);
 	totals.error = lock < 0 ? lock : names_init(&names);
 	if (!totals.error) {
-		totals.error = compact_run(&directory, &checkpoint, &names, &result, &findings, &why);
+		totals.error = compact_run(&directory, &(struct compact_options){.rebuild = rebuilds}, &checkpoint,
+					   &names, &result, &findings, &why);
 		const struct table *rows = &checkpoint.totals.facts.rows;
 		for (uint32_t i = 0; i < rows->count && !totals.error; i++) {
 			const struct ul_row *row = table_record(rows, i);
@@ -118,13 +122,28 @@ static void expect_totals(int64_t days)
 	assert_int_equal(totals.days, days);
 }
 
+static void set_retention(void)
+{
+	struct ul_directory directory;
+	struct ul_message why;
+	assert_int_equal(ul_directory_open(&directory, path, &why), 0);
+	directory.conf.retention_days = RETENTION_DAYS;
+	assert_int_equal(ul_directory_write_conf(&directory, &directory.conf), 0);
+	ul_directory_close(&directory);
+	char command[200];
+	snprintf(command, sizeof(command), "touch -d 1970-01-04 '%s'/*.seg", path);
+	assert_int_equal(system(command), 0);
+}
+
 /* A run over one day that is folded and one that is new, in which calls of this kind fail. How many of them there were. */
 static uint32_t disturb(int kind, uint32_t first, uint32_t count, int error)
 {
 	empty_directory();
 	record_calls(1);
 	expect_totals(1);
-	record_calls(2);
+	record_calls(deletes ? 2 * RETENTION_DAYS : 2);
+	if (deletes)
+		set_retention();
 	plan.seen = 0;
 	plan.first = first;
 	plan.count = count;
@@ -138,9 +157,8 @@ static uint32_t disturb(int kind, uint32_t first, uint32_t count, int error)
 	return plan.seen;
 }
 
-static void every_call_fails(void **state)
+static void every_call_fails(void)
 {
-	(void)state;
 	static const int errors[] = {EIO, ENOSPC, ENOMEM};
 	uint32_t points = 0, kinds = 0;
 	for (int kind = 0; kind < OS_CALLS; kind++) {
@@ -158,14 +176,44 @@ static void every_call_fails(void **state)
 	assert_true(kinds >= 9);
 }
 
+static void a_run(void **state)
+{
+	(void)state;
+	every_call_fails();
+}
+
+static bool is_there(const char *pattern)
+{
+	char command[200];
+	snprintf(command, sizeof(command), "ls '%s'/%s >/dev/null 2>&1", path, pattern);
+	return system(command) == 0;
+}
+
+static void a_run_that_deletes(void **state)
+{
+	(void)state;
+	deletes = true;
+	every_call_fails();
+	assert_true(is_there("checkpoint.base"));
+	rebuilds = true;
+	every_call_fails();
+	deletes = rebuilds = false;
+}
+
+static void a_rebuild(void **state)
+{
+	(void)state;
+	rebuilds = true;
+	every_call_fails();
+	rebuilds = false;
+}
+
 static void a_failed_sync_is_not_repeated(void **state)
 {
 	(void)state;
 	disturb(OS_SYNC_RANGE, 1, 1, EIO);
-	char command[200];
 	/* What could not be synced was copied, and only then folded. */
-	snprintf(command, sizeof(command), "ls '%s'/*.1.seg >/dev/null", path);
-	assert_int_equal(system(command), 0);
+	assert_true(is_there("*.1.seg"));
 }
 
 static int setup(void **state)
@@ -185,7 +233,8 @@ static int teardown(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(every_call_fails),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(a_run), cmocka_unit_test(a_run_that_deletes),
+					   cmocka_unit_test(a_rebuild),
 					   cmocka_unit_test(a_failed_sync_is_not_repeated)};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

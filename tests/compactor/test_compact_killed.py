@@ -42,6 +42,10 @@ def calls_of(log, trace):
     return calls
 
 
+def segments(log):
+    return sorted(name for name in os.listdir(log) if name.endswith(".seg"))
+
+
 class Killed(LogTest):
     def killed_everywhere(self, prepare):
         """Kill a run on a copy of the prepared log at every call, each on a fresh copy; run again; compare."""
@@ -64,6 +68,7 @@ class Killed(LogTest):
             self.assertEqual(again.returncode, 0, where + ": " + again.stderr)
             self.assertEqual(totals(self.log), wanted, where)
             self.assertEqual(run("verify", "--log", self.log).returncode, 0, where)
+            self.assertEqual(segments(self.log), segments(whole), where)
         # Every call was reached, but for the few that a run makes depending on the moment.
         self.assertGreater(killed, len(calls) * 9 // 10)
         print(f"killed at {killed} of {len(calls)} system calls")
@@ -94,6 +99,18 @@ class Killed(LogTest):
             os.unlink(self.path(self.facts_names()[0]))
 
         self.killed_everywhere(prepare)
+
+    def test_run_that_deletes(self):
+        """A segment is deleted only once the base and the checkpoint say so, and then it is."""
+        def prepare():
+            old = Segment(self.log, 1)
+            fill(old, 20, start=1600000000, step=20000)
+            fill(Segment(self.log, 2), 20, step=20000, seed=2)
+            os.utime(old.path, (1600400000, 1600400000))
+            run("config", "--log", self.log, "retention_days", "365")
+
+        self.killed_everywhere(prepare)
+        self.assertEqual(len(segments(self.log)), 1)
 
 
 if __name__ == "__main__":
