@@ -394,3 +394,10 @@ void *checkpoint_encode(const struct checkpoint *checkpoint, const struct names 
 	draft_clear(&draft);
 	return bytes;
 }
+
+void *checkpoint_encode_totals(const struct totals *totals, const struct names *names, size_t *size_bytes, int *error)
+{
+	static const struct ul_id no_log;
+	struct checkpoint alone = {.totals = *totals};
+	return checkpoint_encode(&alone, names, &no_log, size_bytes, error);
+}

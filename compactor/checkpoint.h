@@ -40,6 +40,9 @@ int checkpoint_load(struct checkpoint *checkpoint, struct names *names, const st
 void *checkpoint_encode(const struct checkpoint *checkpoint, const struct names *names, const struct ul_id *log_id,
 			size_t *size_bytes, int *error);
 
+/* Totals as the file of a checkpoint that holds nothing else, of no log: equal bytes are equal totals. malloc'd; NULL and `*error`. */
+void *checkpoint_encode_totals(const struct totals *totals, const struct names *names, size_t *size_bytes, int *error);
+
 /* What is known of a segment; NULL if nothing. */
 struct segment_state *checkpoint_find_segment(const struct checkpoint *checkpoint, const struct ul_id *id);
 /* The same, added if it is new. NULL: no memory. Moves the segments. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "money.h"
 #include "os.h"
 #include "prune.h"
 #include "rescue.h"
@@ -678,27 +679,58 @@ static int take_base(struct run *run)
 	return error ? fail(run, error, name) : 0;
 }
 
+static bool same_totals(const struct run *run, int *error)
+{
+	size_t size_before = 0, size_now = 0;
+	void *before = checkpoint_encode_totals(&run->before.totals, run->names, &size_before, error);
+	void *now = before ? checkpoint_encode_totals(&run->next->totals, run->names, &size_now, error) : NULL;
+	bool same = before && now && size_before == size_now && memcmp(before, now, size_now) == 0;
+	free(before);
+	free(now);
+	return same;
+}
+
+/* A day that a rebuild gave other sums. Has it fewer calls? */
+static bool report_day(const struct run *run, int32_t day, const struct ul_sum *before, const struct ul_sum *now)
+{
+	char text[CALENDAR_DAY_BYTES], cost_before[MONEY_TEXT_BYTES], cost_now[MONEY_TEXT_BYTES];
+	calendar_print_day(text, day);
+	money_print(cost_before, money_of(before->cost_pico_usd));
+	money_print(cost_now, money_of(now->cost_pico_usd));
+	findings_add(run->findings, FINDING_DAMAGE, "%s: %lld calls and %s USD before, %lld calls and %s USD now", text,
+		     (long long)before->calls, cost_before, (long long)now->calls, cost_now);
+	return now->calls < before->calls;
+}
+
 /* Say in which days a rebuild differs from what was there; refuse if calls would be lost that way. */
 static int compare_with_before(struct run *run, struct compact_result *result)
 {
 	const struct checkpoint *before = &run->before, *now = run->next;
-	uint64_t fewer = 0;
-	char text[CALENDAR_DAY_BYTES], first[CALENDAR_DAY_BYTES] = "";
-	for (size_t i = 0, j = 0; i < before->day_count || j < now->day_count;) {
+	uint64_t fewer = 0, differing = 0;
+	char first[CALENDAR_DAY_BYTES] = "";
+	int error = 0;
+	bool same = same_totals(run, &error);
+	if (error)
+		return fail(run, error, "the totals cannot be compared");
+	for (size_t i = 0, j = 0; !same && (i < before->day_count || j < now->day_count);) {
 		bool old = i < before->day_count && (j == now->day_count || before->days[i].day <= now->days[j].day);
 		bool new = j < now->day_count && (i == before->day_count || now->days[j].day <= before->days[i].day);
-		int64_t had = old ? before->days[i].calls : 0, has = new ? now->days[j].calls : 0;
-		calendar_print_day(text, old ? before->days[i].day : now->days[j].day);
+		int32_t day = old ? before->days[i].day : now->days[j].day;
+		struct ul_sum had = totals_day(&before->totals, day), has = totals_day(&now->totals, day);
 		i += old;
 		j += new;
-		if (had == has)
+		if (memcmp(&had, &has, sizeof(had)) == 0)
 			continue;
-		result->differs = true;
-		findings_add(run->findings, FINDING_DAMAGE, "%s: %lld calls before, %lld now", text, (long long)had,
-			     (long long)has);
-		if (has < had && !fewer++)
-			memcpy(first, text, sizeof(first));
+		differing++;
+		if (report_day(run, day, &had, &has) && !fewer++)
+			calendar_print_day(first, day);
 	}
+	if (!same && !differing)
+		findings_add(run->findings, FINDING_DAMAGE,
+			     "%s: the sums of each day are as before, but those by model, operation, hour or attribute "
+			     "were not what the segments give",
+			     run->directory->path);
+	result->differs = !same;
 	if (!fewer || run->options->accept_loss)
 		return 0;
 	ul_message_set(run->why,

@@ -661,14 +661,6 @@ static bool days_add_up(const struct checkpoint *checkpoint, struct names *names
 		*error = failed;
 	return good;
 }
-
-/* A file of the totals alone, to compare. */
-static void *encode_totals(const struct view *view, struct totals *totals, size_t *size_bytes, int *error)
-{
-	struct checkpoint alone = {.totals = *totals};
-	return checkpoint_encode(&alone, &view->names, &view->directory.conf.log_id, size_bytes, error);
-}
-
 /* Are the totals what the slots give? */
 static bool totals_refold(struct view *view, const struct refold *again, int *error)
 {
@@ -682,9 +674,9 @@ static bool totals_refold(struct view *view, const struct refold *again, int *er
 	if (!*error)
 		*error = totals_trim(&totals, window.recent_from, window.hours_from);
 	if (!*error)
-		wanted = encode_totals(view, &totals, &wanted_bytes, error);
+		wanted = checkpoint_encode_totals(&totals, &view->names, &wanted_bytes, error);
 	if (!*error)
-		bytes = encode_totals(view, &checkpoint->totals, &size_bytes, error);
+		bytes = checkpoint_encode_totals(&checkpoint->totals, &view->names, &size_bytes, error);
 	bool same = !*error && size_bytes == wanted_bytes && memcmp(bytes, wanted, size_bytes) == 0;
 	free(bytes);
 	free(wanted);

@@ -302,7 +302,7 @@ class Rebuild(RetentionTest):
             if re.search(r"\.facts$|\.ids$|^checkpoint", name):
                 shutil.copy2(os.path.join(self.top, "aside", name), self.path(name))
         done = self.rebuild(1)
-        self.assertRegex(done.stderr, r"2023-11-14: \d+ calls before, \d+ now")
+        self.assertRegex(done.stderr, r"2023-11-14: 2 calls and [\d.]+ USD before, 3 calls")
         self.assertEqual(totals(self.log)["summary"]["totals"]["calls"], known["summary"]["totals"]["calls"] + 1)
 
     def test_refuses_to_lose(self):
