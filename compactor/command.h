@@ -38,8 +38,8 @@ struct command {
 	int (*run)(const struct command *command, const char *log, int argc, char **argv);
 };
 
-extern const struct command command_record, command_import, command_compact, command_rebuild, command_summary,
-	command_verify, command_dump, command_config;
+extern const struct command command_record, command_import, command_compact, command_rebuild, command_merge,
+	command_summary, command_verify, command_dump, command_config;
 
 struct command_line {
 	const char *log; /* --log, wherever it stood; NULL: the default directory */

@@ -8,7 +8,7 @@
 #include "usagelog.h"
 
 static const struct command *const commands[] = {
-	&command_record,  &command_import, &command_compact, &command_rebuild,
+	&command_record,  &command_import, &command_compact, &command_rebuild, &command_merge,
 	&command_summary, &command_verify, &command_dump,    &command_config,
 };
 enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };

@@ -10,6 +10,7 @@
 #include "calendar.h"
 #include "context.h"
 #include "json.h"
+#include "merged.h"
 #include "money.h"
 #include "slot.h"
 #include "os.h"
@@ -248,6 +249,28 @@ static cJSON *render_log(const struct checkpoint *checkpoint, const struct ul_co
 	return whole(object, ok);
 }
 
+static cJSON *render_part(const struct merged_part *part)
+{
+	char id[UL_ID_TEXT_BYTES];
+	ul_id_format(id, &part->log_id);
+	cJSON *object = cJSON_CreateObject();
+	bool ok = object && put(object, "log_id", cJSON_CreateString(id)) &&
+		  put_count(object, "generation", (int64_t)part->generation) &&
+		  put_count(object, "folded", (int64_t)part->calls);
+	return whole(object, ok);
+}
+
+static cJSON *render_parts(const struct merged *merged)
+{
+	cJSON *array = cJSON_CreateArray();
+	bool ok = array != NULL;
+	for (size_t i = 0; i < merged->count && ok; i++) {
+		cJSON *part = render_part(&merged->parts[i]);
+		ok = part && cJSON_AddItemToArray(array, part);
+	}
+	return whole(array, ok);
+}
+
 static cJSON *render(const struct checkpoint *checkpoint, struct names *names, const struct ul_conf *conf,
 		     const struct summary_log *log, struct breakdown *breakdown, int64_t now_ns)
 {
@@ -261,7 +284,8 @@ static cJSON *render(const struct checkpoint *checkpoint, struct names *names, c
 		  put(object, "operation_breakdown", summary_totals_by_name(&breakdown->operations, names)) &&
 		  put(object, "error_breakdown", summary_totals_by_name(&breakdown->errors, names)) &&
 		  put(object, "totals", render_totals(&breakdown->all)) &&
-		  put(object, "log", render_log(checkpoint, conf, log)) &&
+		  (log->merged ? put(object, "logs", render_parts(log->merged))
+			       : put(object, "log", render_log(checkpoint, conf, log))) &&
 		  put(object, "last_updated", cJSON_CreateString(time));
 	return whole(object, ok);
 }

@@ -10,6 +10,7 @@
 #include "directory.h"
 
 struct cJSON;
+struct merged;
 
 /* What the summary says of the log itself. */
 struct summary_log {
@@ -17,7 +18,8 @@ struct summary_log {
 	uint64_t folded; /* calls and opening balances' slots that the checkpoint counts */
 	uint64_t pending;
 	uint64_t damaged;
-	uint64_t dropped; /* by the writers, at least */
+	uint64_t dropped;            /* by the writers, at least */
+	const struct merged *merged; /* of what logs this is the sum; NULL: of one */
 };
 
 /* The text, malloc'd; NULL: no memory, or a sum beyond its field. `now_ns` is when it was made. */

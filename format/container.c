@@ -18,6 +18,7 @@ static const char magics[UL_CONTAINER_KINDS][9] = {
 	[UL_CONTAINER_FACTS] = "ULFACTS\n",
 	[UL_CONTAINER_CHECKPOINT] = "ULCHECK\n",
 	[UL_CONTAINER_IDS] = "ULIDSET\n",
+	[UL_CONTAINER_MERGED] = "ULMERGE\n",
 };
 
 static bool all_zero(const void *bytes, size_t count)
@@ -138,6 +139,14 @@ static const struct requirement checkpoint_sections[] = {
 	{UL_SECTION_RECENT_SUMS, sizeof(struct ul_sum)},
 	{UL_SECTION_HOUR_SUMS, sizeof(struct ul_sum)},
 	{UL_SECTION_ATTRIBUTE_SUMS, sizeof(struct ul_sum)},
+};
+
+static const struct requirement merged_sections[] = {
+	{UL_SECTION_META, sizeof(struct ul_merged_meta)},
+	{UL_SECTION_STRINGS, sizeof(struct ul_string_record)},
+	{UL_SECTION_STRING_BYTES, 1},
+	{UL_SECTION_PARTS, sizeof(struct ul_part)},
+	{UL_SECTION_PART_BYTES, 1},
 };
 
 static const struct requirement id_sections[] = {
@@ -553,6 +562,32 @@ static bool ids_are_sound(const struct checked *checked)
 	return true;
 }
 
+/* The records of merged files. The parts themselves are opened by who reads them: one may be of a newer version. */
+
+static bool merged_is_sound(const struct checked *checked)
+{
+	static const struct ul_id no_log;
+	uint64_t count, byte_count, end = 0;
+	const struct ul_merged_meta *meta = ul_container_records(checked->container, UL_SECTION_META, &count);
+	if (!all_zero(meta->zeros, sizeof(meta->zeros)) ||
+	    memcmp(&checked->container->header->log_id, &no_log, sizeof(no_log)) != 0)
+		return false;
+	ul_container_records(checked->container, UL_SECTION_PART_BYTES, &byte_count);
+	const struct ul_part *parts = ul_container_records(checked->container, UL_SECTION_PARTS, &count);
+	for (uint64_t i = 0; i < count; i++) {
+		if (i && compare_ids(&parts[i - 1].log_id, &parts[i].log_id) >= 0)
+			return false;
+		if (!index_is_name(checked, parts[i].time_zone) || parts[i].zero ||
+		    !all_zero(parts[i].zeros, sizeof(parts[i].zeros)))
+			return false;
+		if (parts[i].offset != end || parts[i].size_bytes % ALIGNMENT || !parts[i].size_bytes ||
+		    parts[i].size_bytes > byte_count - end)
+			return false;
+		end += parts[i].size_bytes;
+	}
+	return count && end == byte_count;
+}
+
 static const struct {
 	const struct requirement *sections;
 	size_t section_count;
@@ -562,6 +597,8 @@ static const struct {
 	[UL_CONTAINER_CHECKPOINT] = {checkpoint_sections, sizeof(checkpoint_sections) / sizeof(checkpoint_sections[0]),
 				     checkpoint_is_sound},
 	[UL_CONTAINER_IDS] = {id_sections, sizeof(id_sections) / sizeof(id_sections[0]), ids_are_sound},
+	[UL_CONTAINER_MERGED] = {merged_sections, sizeof(merged_sections) / sizeof(merged_sections[0]),
+				 merged_is_sound},
 };
 
 enum ul_container_state ul_container_open(struct ul_container *container, enum ul_container_kind kind,

@@ -218,6 +218,8 @@ enum ul_section_type {
 	UL_SECTION_HOUR_SUMS = 23,
 	UL_SECTION_ATTRIBUTE_SUMS = 24,
 	UL_SECTION_IDS = 32,
+	UL_SECTION_PARTS = 48,
+	UL_SECTION_PART_BYTES = 49,
 	UL_SECTION_MANDATORY = 1000, /* an unknown type from here on must be refused */
 };
 
@@ -382,6 +384,21 @@ struct ul_id_record {
 	int64_t standing;
 };
 
+/* 12: what a merged file holds. */
+struct ul_merged_meta {
+	uint8_t zeros[64];
+};
+
+struct ul_part {
+	struct ul_id log_id;
+	uint32_t time_zone;
+	uint32_t zero;
+	uint64_t offset; /* into the bytes' section */
+	uint64_t size_bytes;
+	uint8_t zeros[24];
+};
+
+static_assert(sizeof(struct ul_merged_meta) == 64 && sizeof(struct ul_part) == 64, "FORMAT.md 12");
 static_assert(sizeof(struct ul_checkpoint_meta) == 64 && sizeof(struct ul_id_meta) == 64, "FORMAT.md 8, 9");
 static_assert(sizeof(struct ul_folded_segment) == 80, "FORMAT.md 8");
 static_assert(sizeof(struct ul_run) == 8 && sizeof(struct ul_day) == 40, "FORMAT.md 8");

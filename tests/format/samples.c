@@ -280,6 +280,16 @@ static const struct ul_section_data checkpoint_sections[] = {
 
 static const struct ul_section_data id_sections[] = {META(id_meta), SECTION(UL_SECTION_IDS, ids)};
 
+/* Two parts; what is in them is not this layer's affair. */
+static const struct ul_merged_meta merged_meta;
+static const struct ul_part parts[] = {
+	{.log_id = {{1}}, .time_zone = S_OPENAI, .offset = 0, .size_bytes = 8},
+	{.log_id = {{2}}, .time_zone = S_CHAT, .offset = 8, .size_bytes = 16},
+};
+static const uint8_t part_bytes[24] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+static const struct ul_section_data merged_sections[] = {META(merged_meta), SECTION(UL_SECTION_PARTS, parts),
+							 SECTION(UL_SECTION_PART_BYTES, part_bytes)};
+
 static const struct {
 	const struct ul_section_data *sections;
 	size_t count;
@@ -287,6 +297,7 @@ static const struct {
 	[UL_CONTAINER_FACTS] = {fact_sections, sizeof(fact_sections) / sizeof(fact_sections[0])},
 	[UL_CONTAINER_CHECKPOINT] = {checkpoint_sections, sizeof(checkpoint_sections) / sizeof(checkpoint_sections[0])},
 	[UL_CONTAINER_IDS] = {id_sections, sizeof(id_sections) / sizeof(id_sections[0])},
+	[UL_CONTAINER_MERGED] = {merged_sections, sizeof(merged_sections) / sizeof(merged_sections[0])},
 };
 
 /* The sections to write, kept in rising order of type. */
@@ -333,7 +344,9 @@ void *sample_build(enum ul_container_kind kind, uint32_t extra, uint32_t left_ou
 		plan_add(&plan,
 			 (struct ul_section_data){(enum ul_section_type)extra, sizeof(extra_words[0]), extra_words, 2},
 			 0);
-	return ul_container_build(kind, &sample_log_id, plan.sections, plan.count, size_bytes);
+	static const struct ul_id no_log;
+	return ul_container_build(kind, kind == UL_CONTAINER_MERGED ? &no_log : &sample_log_id, plan.sections,
+				  plan.count, size_bytes);
 }
 
 void sample_seal(void *bytes, size_t size_bytes)
@@ -530,6 +543,21 @@ const struct sample_change sample_changes[] = {
 	/* Id sets. */
 	{"id meta's end is not zero", UL_CONTAINER_IDS, UL_SECTION_META, 0, 8, 1, 1},
 	{"an id twice", UL_CONTAINER_IDS, UL_SECTION_IDS, 1, 1, 1, 0},
+	{"a merged file of one log", UL_CONTAINER_MERGED, 0, 0, 32, 1, 1},
+	{"a merged meta that is not zero", UL_CONTAINER_MERGED, UL_SECTION_META, 0, 5, 1, 1},
+	{"parts fall", UL_CONTAINER_MERGED, UL_SECTION_PARTS, 0, 0, 1, 3},
+	{"two parts of one log", UL_CONTAINER_MERGED, UL_SECTION_PARTS, 0, 0, 1, 2},
+	{"a part's zone beyond the strings", UL_CONTAINER_MERGED, UL_SECTION_PARTS, 0, FIELD(ul_part, time_zone),
+	 S_COUNT},
+	{"a part's zone without a name", UL_CONTAINER_MERGED, UL_SECTION_PARTS, 0, FIELD(ul_part, time_zone), 0},
+	{"a part's zero", UL_CONTAINER_MERGED, UL_SECTION_PARTS, 1, FIELD(ul_part, zero), 1},
+	{"a part's zeros", UL_CONTAINER_MERGED, UL_SECTION_PARTS, 1, offsetof(struct ul_part, zeros) + 23, 1, 1},
+	{"a gap before a part", UL_CONTAINER_MERGED, UL_SECTION_PARTS, 0, FIELD(ul_part, offset), 8},
+	{"parts overlap", UL_CONTAINER_MERGED, UL_SECTION_PARTS, 1, FIELD(ul_part, offset), 0},
+	{"an empty part", UL_CONTAINER_MERGED, UL_SECTION_PARTS, 1, FIELD(ul_part, size_bytes), 0},
+	{"a part of odd size", UL_CONTAINER_MERGED, UL_SECTION_PARTS, 1, FIELD(ul_part, size_bytes), 15},
+	{"a part beyond the bytes", UL_CONTAINER_MERGED, UL_SECTION_PARTS, 1, FIELD(ul_part, size_bytes), 24},
+	{"bytes that no part has", UL_CONTAINER_MERGED, UL_SECTION_PARTS, 1, FIELD(ul_part, size_bytes), 8},
 	{"ids fall", UL_CONTAINER_IDS, UL_SECTION_IDS, 0, 0, 1, 3},
 	{"standing 2", UL_CONTAINER_IDS, UL_SECTION_IDS, 1, FIELD(ul_id_record, standing), 2},
 	{"standing -1", UL_CONTAINER_IDS, UL_SECTION_IDS, 1, FIELD(ul_id_record, standing), UINT64_MAX},

@@ -9,7 +9,8 @@ static enum ul_container_state open_copy(enum ul_container_kind kind, const void
 {
 	struct ul_container container = {0};
 	char *exact = test_exact_copy(bytes, size_bytes);
-	enum ul_container_state state = ul_container_open(&container, kind, exact, size_bytes, &sample_log_id);
+	enum ul_container_state state = ul_container_open(&container, kind, exact, size_bytes,
+							  kind == UL_CONTAINER_MERGED ? NULL : &sample_log_id);
 	assert_true((container.bytes == NULL) == (state == UL_CONTAINER_DAMAGED));
 	assert_true((container.sections != NULL) == (state == UL_CONTAINER_VALID));
 	free(exact);
