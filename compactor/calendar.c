@@ -175,3 +175,16 @@ void calendar_print_time(char out[CALENDAR_TIME_BYTES], int64_t time_ns)
 	snprintf(out, CALENDAR_TIME_BYTES, "%sT%02d:%02d:%02d.%06d", date, (int)(of_day / 3600),
 		 (int)(of_day / 60 % 60), (int)(of_day % 60), (int)(of_second / 1000));
 }
+
+void calendar_print_hour(char out[CALENDAR_TIME_BYTES], int32_t quarter)
+{
+	int64_t second = (int64_t)quarter * QUARTER_SECONDS, offset = offset_at(second);
+	int64_t hour = floor_divide(second + offset, HOUR_SECONDS), day = floor_divide(hour, 24);
+	int ahead = (int)(offset < 0 ? -offset : offset);
+	char date[CALENDAR_DAY_BYTES];
+	calendar_print_day(date, (int32_t)day);
+	int length = snprintf(out, CALENDAR_TIME_BYTES, "%sT%02d:00%c%02d:%02d", date, (int)(hour - day * 24),
+			      offset < 0 ? '-' : '+', ahead / HOUR_SECONDS % 100, ahead / 60 % 60);
+	if (ahead % 60)
+		snprintf(out + length, CALENDAR_TIME_BYTES - (size_t)length, ":%02d", ahead % 60);
+}

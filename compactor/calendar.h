@@ -48,6 +48,9 @@ bool calendar_parse_day(int32_t *day, const char *text);
 /* Local time, YYYY-MM-DDTHH:MM:SS.uuuuuu. */
 void calendar_print_time(char out[CALENDAR_TIME_BYTES], int64_t time_ns);
 
+/* The local hour that a quarter begins in, with its offset: YYYY-MM-DDTHH:00+HH:MM, of older times with seconds of offset. */
+void calendar_print_hour(char out[CALENDAR_TIME_BYTES], int32_t quarter);
+
 struct calendar_date {
 	int32_t year;
 	uint32_t month, day; /* from 1 */

@@ -21,17 +21,23 @@ void checkpoint_clear(struct checkpoint *checkpoint)
 
 /* ---- load -------------------------------------------------------------------------------------------------- */
 
+/* NULL: no memory. */
+static void *copy_array(const void *records, size_t count, size_t record_bytes)
+{
+	void *copy = os_allocate(count + 1, record_bytes);
+	if (copy && count)
+		memcpy(copy, records, count * record_bytes);
+	return copy;
+}
+
 /* A copy of a section's records; NULL: no memory. */
 static void *copy_records(const struct ul_container *file, enum ul_section_type type, size_t record_bytes,
 			  size_t *count)
 {
 	uint64_t found;
 	const void *records = ul_container_records(file, type, &found);
-	void *copy = os_allocate((size_t)found + 1, record_bytes);
-	if (!copy)
-		return NULL;
-	memcpy(copy, records, (size_t)found * record_bytes);
-	*count = (size_t)found;
+	void *copy = copy_array(records, (size_t)found, record_bytes);
+	*count = copy ? (size_t)found : 0;
 	return copy;
 }
 
@@ -96,6 +102,45 @@ int checkpoint_load(struct checkpoint *checkpoint, struct names *names, const st
 	int error = load_records(checkpoint, names, file);
 	if (error)
 		checkpoint_clear(checkpoint);
+	return error;
+}
+
+/* ---- copy -------------------------------------------------------------------------------------------------- */
+
+static int copy_segments(struct checkpoint *copy, const struct checkpoint *checkpoint)
+{
+	copy->segments = os_allocate(checkpoint->segment_count + 1, sizeof(*copy->segments));
+	if (!copy->segments)
+		return -ENOMEM;
+	for (size_t i = 0; i < checkpoint->segment_count; i++) {
+		struct segment_state *segment = &copy->segments[copy->segment_count++];
+		segment->record = checkpoint->segments[i].record;
+		if (runs_unite(&segment->runs, &checkpoint->segments[i].runs))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int checkpoint_copy(struct checkpoint *copy, const struct checkpoint *checkpoint)
+{
+	assert(!copy->generation && !copy->segments);
+	int error = copy_segments(copy, checkpoint);
+	copy->generation = checkpoint->generation;
+	copy->settings = checkpoint->settings;
+	copy->base_generation = checkpoint->base_generation;
+	copy->newest_ns = checkpoint->newest_ns;
+	copy->day_count = checkpoint->day_count;
+	copy->days = copy_array(checkpoint->days, copy->day_count, sizeof(*copy->days));
+	copy->call_count = checkpoint->call_count;
+	copy->calls = copy_array(checkpoint->calls, copy->call_count, sizeof(*copy->calls));
+	copy->file_count = checkpoint->file_count;
+	copy->files = copy_array(checkpoint->files, copy->file_count, sizeof(*copy->files));
+	if (!copy->days || !copy->calls || !copy->files)
+		error = -ENOMEM;
+	if (!error)
+		error = totals_copy(&copy->totals, &checkpoint->totals);
+	if (error)
+		checkpoint_clear(copy);
 	return error;
 }
 

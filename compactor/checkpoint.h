@@ -36,6 +36,9 @@ void checkpoint_clear(struct checkpoint *checkpoint);
 /* Fill an empty checkpoint from a valid container. 0 or -ENOMEM, and then it is empty. */
 int checkpoint_load(struct checkpoint *checkpoint, struct names *names, const struct ul_container *file);
 
+/* Make an empty checkpoint the same as another one. 0 or -ENOMEM, and then it is empty. */
+int checkpoint_copy(struct checkpoint *copy, const struct checkpoint *checkpoint);
+
 /* The file. malloc'd; NULL and `*error`. */
 void *checkpoint_encode(const struct checkpoint *checkpoint, const struct names *names, const struct ul_id *log_id,
 			size_t *size_bytes, int *error);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "calendar.h"
 #include "command.h"
@@ -22,6 +23,7 @@ static int render(const struct ul_directory *directory, const struct checkpoint 
 				  .folded = checkpoint_calls(checkpoint),
 				  .damaged = result->counts.damaged,
 				  .dropped = result->dropped};
+	memcpy(log.dropped_by_cause, result->dropped_by_cause, sizeof(log.dropped_by_cause));
 	struct ul_message why;
 	char *text = summary_render(checkpoint, names, &directory->conf, &log, os_time_ns());
 	if (!text) {

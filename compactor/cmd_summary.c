@@ -1,5 +1,4 @@
 /* usagelog summary: what the log comes to, for people, or as JSON. Writes nothing. */
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -224,6 +223,28 @@ static void print_footing(const struct shown *shown)
 		printf("%s of them are not in summary.json yet; usagelog compact folds them.\n", pending);
 }
 
+/* Calls that a clock which is years off has put into days that they cannot be of. */
+static void print_suspect_days(const struct shown *shown)
+{
+	const struct table *days = &shown->whole->totals.sums[TOTAL_DAYS];
+	char text[CALENDAR_DAY_BYTES], count[MONEY_SHOWN_BYTES];
+	int64_t suspect = 0;
+	int32_t first = 0;
+	for (uint32_t i = 0; i < days->count; i++) {
+		const struct ul_sum *day = table_record(days, i);
+		if (sum_is_zero(day) || !summary_day_is_suspect(day->number, shown->today))
+			continue;
+		first = suspect && first < day->number ? first : day->number;
+		suspect++;
+	}
+	if (!suspect)
+		return;
+	calendar_print_day(text, first);
+	count_show(count, suspect);
+	printf("%s day%s before 2020 or more than two days from now, the first on %s: a clock was wrong.\n", count,
+	       suspect == 1 ? " lies" : "s lie", text);
+}
+
 static void print_text(struct shown *shown)
 {
 	struct names *names = &shown->view.names;
@@ -244,97 +265,80 @@ static void print_text(struct shown *shown)
 	print_table(&shown->period.errors, names, "error");
 	print_tokens(&shown->all.all);
 	print_footing(shown);
+	print_suspect_days(shown);
 }
 
 /* ---- for scripts -------------------------------------------------------------------------------------------- */
 
-static bool put(cJSON *object, const char *key, cJSON *item)
-{
-	if (item && cJSON_AddItemToObject(object, key, item))
-		return true;
-	cJSON_Delete(item);
-	return false;
-}
-
-static cJSON *json_day(int32_t day)
+static void put_day(struct json_text *json, const char *key, int32_t day)
 {
 	char text[CALENDAR_DAY_BYTES];
 	calendar_print_day(text, day);
-	return cJSON_CreateString(text);
+	json_string(json, json_key(key), json_key(text));
 }
 
-static cJSON *json_money(money_t amount)
+static void put_cost(struct json_text *json, money_t amount)
 {
-	char text[MONEY_TEXT_BYTES];
-	money_print(text, amount);
-	cJSON *object = cJSON_CreateObject();
-	if (object && put(object, "cost", cJSON_CreateNumber(money_to_double(amount))) &&
-	    put(object, "cost_exact", cJSON_CreateString(text)))
-		return object;
-	cJSON_Delete(object);
-	return NULL;
+	json_money(json, json_key("cost"), amount);
+	json_money_exact(json, json_key("cost_exact"), amount);
 }
 
-static cJSON *json_average(const struct shown *shown)
+/* A day's share, to a thousandth. */
+static void put_share(struct json_text *json, const char *key, int64_t sum, int32_t days)
 {
-	cJSON *object = json_money(average_cost(shown));
-	double days = shown->average_days;
-	if (object && put(object, "days", cJSON_CreateNumber(days)) &&
-	    put(object, "calls", cJSON_CreateNumber((double)shown->period.all.calls / days)) &&
-	    put(object, "tokens", cJSON_CreateNumber((double)sum_tokens(&shown->period.all) / days)))
-		return object;
-	cJSON_Delete(object);
-	return NULL;
+	json_thousandths(json, json_key(key), (int64_t)((__int128)sum * 1000 / days));
 }
 
-static cJSON *json_total(const struct ul_sum *total)
+static void put_average(struct json_text *json, const struct shown *shown)
 {
-	cJSON *object = summary_total(total);
-	if (object && put(object, "tokens_by_kind", summary_tokens(total)))
-		return object;
-	cJSON_Delete(object);
-	return NULL;
+	json_in_a_line(json);
+	json_begin_object(json, json_key("average_per_day"));
+	put_cost(json, average_cost(shown));
+	json_integer(json, json_key("days"), shown->average_days);
+	put_share(json, "calls", shown->period.all.calls, shown->average_days);
+	put_share(json, "tokens", sum_tokens(&shown->period.all), shown->average_days);
+	json_end(json);
 }
 
-static cJSON *make_json(struct shown *shown)
+static void put_sums(struct json_text *json, const struct shown *shown)
 {
-	struct names *names = &shown->view.names;
-	const struct fold *fold = &shown->view.pending.fold;
-	cJSON *object = cJSON_CreateObject();
-	bool ok = object && put(object, "time_zone", cJSON_CreateString(shown->view.directory.conf.time_zone)) &&
-		  put(object, "today_is", json_day(shown->today)) &&
-		  put(object, "first_day", json_day(shown->first_day)) &&
-		  put(object, "last_day", json_day(shown->last_day)) &&
-		  put(object, "all_days", cJSON_CreateBool(shown->all_days)) &&
-		  put(object, "totals", json_total(&shown->all.all)) &&
-		  put(object, "period", json_total(&shown->period.all)) &&
-		  put(object, "today", json_total(&shown->today_total)) &&
-		  put(object, "month_so_far", json_total(&shown->month)) &&
-		  put(object, "projected_month", json_money(projected_cost(shown))) &&
-		  put(object, "average_per_day", json_average(shown)) &&
-		  put(object, "daily_totals", summary_totals_by_day(&period_totals(shown)->sums[TOTAL_DAYS])) &&
-		  put(object, "model_breakdown", summary_totals_by_name(&shown->period.models, names)) &&
-		  put(object, "provider_breakdown", summary_totals_by_name(&shown->period.providers, names)) &&
-		  put(object, "operation_breakdown", summary_totals_by_name(&shown->period.operations, names)) &&
-		  put(object, "error_breakdown", summary_totals_by_name(&shown->period.errors, names)) &&
-		  put(object, "folded", cJSON_CreateNumber((double)checkpoint_calls(shown->view.from))) &&
-		  put(object, "pending", cJSON_CreateNumber((double)(fold->calls + fold->balances))) &&
-		  put(object, "damaged", cJSON_CreateNumber((double)fold->counts.damaged));
-	if (ok)
-		return object;
-	cJSON_Delete(object);
-	return NULL;
+	summary_total(json, "totals", &shown->all.all, true);
+	summary_total(json, "period", &shown->period.all, true);
+	summary_total(json, "today", &shown->today_total, true);
+	summary_total(json, "month_so_far", &shown->month, true);
+	json_in_a_line(json);
+	json_begin_object(json, json_key("projected_month"));
+	put_cost(json, projected_cost(shown));
+	json_end(json);
+	put_average(json, shown);
 }
 
 static int print_json(struct shown *shown)
 {
-	cJSON *object = make_json(shown);
-	char *text = object ? cJSON_Print(object) : NULL;
-	if (text)
-		printf("%s\n", text);
-	free(text);
-	cJSON_Delete(object);
-	return text ? 0 : -ENOMEM;
+	struct names *names = &shown->view.names;
+	const struct fold *fold = &shown->view.pending.fold;
+	struct json_text json = {0};
+	json_begin_object(&json, json_key(""));
+	json_string(&json, json_key("time_zone"), json_key(shown->view.directory.conf.time_zone));
+	put_day(&json, "today_is", shown->today);
+	put_day(&json, "first_day", shown->first_day);
+	put_day(&json, "last_day", shown->last_day);
+	json_boolean(&json, json_key("all_days"), shown->all_days);
+	put_sums(&json, shown);
+	int error = summary_totals_by_day(&json, "daily_totals", &period_totals(shown)->sums[TOTAL_DAYS]);
+	summary_totals_by_name(&json, "model_breakdown", &shown->period.models, names);
+	summary_totals_by_name(&json, "provider_breakdown", &shown->period.providers, names);
+	summary_totals_by_name(&json, "operation_breakdown", &shown->period.operations, names);
+	summary_totals_by_name(&json, "error_breakdown", &shown->period.errors, names);
+	json_integer(&json, json_key("folded"), (int64_t)checkpoint_calls(shown->view.from));
+	json_integer(&json, json_key("pending"), (int64_t)(fold->calls + fold->balances));
+	json_integer(&json, json_key("damaged"), (int64_t)fold->counts.damaged);
+	json_end(&json);
+	error = error ? error : json.error;
+	if (!error)
+		printf("%s\n", json.text);
+	json_text_clear(&json);
+	return error;
 }
 
 /* ---- the command --------------------------------------------------------------------------------------------- */

@@ -257,6 +257,8 @@ static int name_slots(struct run *run, struct compact_result *result)
 		struct group_result *group = &run->pass.results[i];
 		const struct segment_state *known = checkpoint_find_segment(run->next, &run->segments.groups[i].id);
 		result->dropped += group->dropped;
+		for (size_t j = 0; j < UL_CAUSES; j++)
+			result->dropped_by_cause[j] += group->dropped_by_cause[j];
 		if (!group->added.count && (!known || known->record.dropped == group->dropped))
 			continue;
 		struct segment_state *state = checkpoint_get_segment(run->next, &run->segments.groups[i].id);
@@ -783,18 +785,7 @@ static int begin_next(struct run *run)
 {
 	struct checkpoint *next = run->next;
 	const struct checkpoint *old = &run->state.checkpoint;
-	size_t size_bytes;
-	struct ul_container file;
-	int error = 0;
-	if (!run->rebuild && old->generation) {
-		void *bytes = checkpoint_encode(old, run->names, &run->directory->conf.log_id, &size_bytes, &error);
-		if (!error &&
-		    ul_container_open(&file, UL_CONTAINER_CHECKPOINT, bytes, size_bytes, NULL) != UL_CONTAINER_VALID)
-			error = -EOVERFLOW;
-		if (!error)
-			error = checkpoint_load(next, run->names, &file);
-		free(bytes);
-	}
+	int error = run->rebuild ? 0 : checkpoint_copy(next, old);
 	run->generation = run->state.generation_max + 1;
 	if (error)
 		return fail(run, error, "the checkpoint cannot be taken up");

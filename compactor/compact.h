@@ -14,6 +14,7 @@ struct compact_result {
 	struct slot_counts counts;
 	uint64_t segments_present;
 	uint64_t dropped; /* by all writers, at least */
+	uint64_t dropped_by_cause[UL_CAUSES];
 	bool committed;
 	uint64_t pruned_segments; /* deleted in this run, as older than retention_days */
 	uint64_t freed_bytes;

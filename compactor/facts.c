@@ -52,6 +52,7 @@ static inline void *get(struct facts *facts, struct table *table, const void *ke
 }
 
 enum { BUCKETS_STEP = 64 };
+static_assert((UL_BUCKET_MAX + 1) % BUCKETS_STEP == 0, "no window reaches beyond the last bucket");
 
 /* Make a histogram reach a bucket. Its window grows in steps, so that a day of calls makes it grow a few times only. */
 static bool reach_bucket(struct histogram *histogram, uint32_t bucket)
@@ -222,6 +223,9 @@ void facts_add_histograms(struct facts *facts, const struct facts *more)
 	for (uint32_t i = 0; i < more->histograms.count; i++) {
 		const struct histogram *from = table_record(&more->histograms, i);
 		uint32_t key[4] = {from->provider, from->model, from->operation, from->measure};
+		/* The window is made as wide as it will be. */
+		if (from->count)
+			add_bucket(facts, key, from->first + from->count - 1, 0);
 		for (uint32_t j = 0; j < from->count; j++)
 			if (from->counts[j])
 				add_bucket(facts, key, from->first + j, from->counts[j]);
@@ -246,9 +250,10 @@ void facts_add_records(struct facts *facts, const uint32_t *name_of, const struc
 		const struct ul_histogram *from = &histograms[i];
 		uint32_t key[4] = {name_of[from->provider], name_of[from->model], name_of[from->operation],
 				   from->measure};
+		/* The last one first, so that the window grows at most twice. */
 		for (uint32_t j = 0; j < from->bucket_count; j++) {
-			const struct ul_bucket *bucket = &buckets[from->first_bucket + j];
-			add_bucket(facts, key, bucket->bucket, bucket->count);
+			uint32_t at = from->first_bucket + (j ? j - 1 : from->bucket_count - 1);
+			add_bucket(facts, key, buckets[at].bucket, buckets[at].count);
 		}
 	}
 }

@@ -70,14 +70,6 @@ size_t money_show(char out[MONEY_SHOWN_BYTES], money_t pico_usd, unsigned decima
 	return length;
 }
 
-double money_to_double(money_t pico_usd)
-{
-	/* strtod() rounds correctly; a division of two doubles would round twice. */
-	char text[MONEY_TEXT_BYTES];
-	money_print(text, pico_usd);
-	return strtod(text, NULL);
-}
-
 size_t count_show(char out[MONEY_SHOWN_BYTES], int64_t count)
 {
 	char text[MONEY_SHOWN_BYTES], *end = text + sizeof(text), *start = digits_before(end, size_of(count), true);

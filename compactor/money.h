@@ -1,6 +1,5 @@
 /*
- * Money out: pico-USD (1e-12 US dollars) as exact decimal text, and as the double nearest to it for those who must have
- * one. Sums are 128 bits wide; no double is ever added.
+ * Money out: pico-USD (1e-12 US dollars) as exact decimal text. Sums are 128 bits wide, and no double is ever made of one.
  */
 #ifndef USAGELOG_MONEY_H
 #define USAGELOG_MONEY_H
@@ -31,9 +30,6 @@ size_t money_print(char out[MONEY_TEXT_BYTES], money_t pico_usd);
 /* US dollars for people: thousands separated, rounded half up in size to so many decimals (0 to 12). */
 enum { MONEY_SHOWN_BYTES = 64 };
 size_t money_show(char out[MONEY_SHOWN_BYTES], money_t pico_usd, unsigned decimals);
-
-/* The double nearest to the amount in US dollars. */
-double money_to_double(money_t pico_usd);
 
 /* A count with thousands separated: 1,234,567. */
 size_t count_show(char out[MONEY_SHOWN_BYTES], int64_t count);

@@ -32,6 +32,7 @@ static void note_state(struct group_result *result, const struct group_reader *r
 	if (!block)
 		return;
 	result->attempted = block->payload.counters.attempted;
+	memcpy(result->dropped_by_cause, block->payload.counters.dropped, sizeof(result->dropped_by_cause));
 	for (size_t i = 0; i < UL_CAUSES; i++)
 		if (__builtin_add_overflow(result->dropped, block->payload.counters.dropped[i], &result->dropped))
 			result->dropped = UINT64_MAX;

@@ -12,6 +12,7 @@ struct group_result {
 	struct runs added;
 	int64_t calls; /* calls and reversals folded */
 	uint64_t attempted, dropped;
+	uint64_t dropped_by_cause[UL_CAUSES];
 	uint64_t size_bytes;
 	uint64_t bad;      /* slots that are damaged or of a newer program */
 	uint32_t end_slot; /* after the last one that its files have room for */

@@ -8,8 +8,8 @@
 #include "breakdown.h"
 #include "checkpoint.h"
 #include "directory.h"
+#include "json_text.h"
 
-struct cJSON;
 struct merged;
 
 /* What the summary says of the log itself. */
@@ -18,9 +18,13 @@ struct summary_log {
 	uint64_t folded; /* calls and opening balances' slots that the checkpoint counts */
 	uint64_t pending;
 	uint64_t damaged;
-	uint64_t dropped;            /* by the writers, at least */
+	uint64_t dropped; /* by the writers, at least */
+	uint64_t dropped_by_cause[UL_CAUSES];
 	const struct merged *merged; /* of what logs this is the sum; NULL: of one */
 };
+
+/* The most values that are shown of an attribute, beside "(other)". */
+enum { SUMMARY_VALUES = 100 };
 
 /* The text, malloc'd; NULL: no memory, or a sum beyond its field. `now_ns` is when it was made. */
 char *summary_render(const struct checkpoint *checkpoint, struct names *names, const struct ul_conf *conf,
@@ -32,12 +36,13 @@ int summary_write(const struct ul_directory *directory, const char *text, struct
 /* Where it is. */
 struct ul_message summary_path(const struct ul_directory *directory);
 
-/* {"tokens", "cost", "calls", ...} of a sum, for this and other views. NULL: no memory. */
-struct cJSON *summary_total(const struct ul_sum *sum);
-/* The same by name, as an object. */
-struct cJSON *summary_totals_by_name(struct sum_list *list, const struct names *names);
-struct cJSON *summary_totals_by_day(const struct table *days);
-/* And a sum's tokens by kind. */
-struct cJSON *summary_tokens(const struct ul_sum *sum);
+/* A day that no call can have been made on, in the eyes of somebody who looks at it today: before 2020, or more than two days from now. */
+bool summary_day_is_suspect(int32_t day, int32_t today);
+
+/* {"tokens", "cost", "calls", ...} of a sum, for this and other views; with its tokens by kind. */
+void summary_total(struct json_text *json, const char *key, const struct ul_sum *sum, bool by_kind);
+/* The same by name, as an object, and by day. The list is sorted. */
+void summary_totals_by_name(struct json_text *json, const char *key, struct sum_list *list, const struct names *names);
+int summary_totals_by_day(struct json_text *json, const char *key, const struct table *days);
 
 #endif

@@ -262,6 +262,25 @@ int totals_load(struct totals *totals, const uint32_t *name_of, const struct ul_
 	return error;
 }
 
+int totals_copy(struct totals *copy, const struct totals *totals)
+{
+	int error = 0;
+	make_ready(copy);
+	for (uint32_t i = 0; i < totals->facts.rows.count; i++)
+		facts_add_row(&copy->facts, table_record(&totals->facts.rows, i));
+	facts_add_histograms(&copy->facts, &totals->facts);
+	for (size_t i = 0; i < TOTAL_KINDS; i++)
+		for (uint32_t j = 0; j < totals->sums[i].count && !error; j++) {
+			const struct ul_sum *more = table_record(&totals->sums[i], j);
+			struct ul_sum *sum = table_get(&copy->sums[i], more);
+			if (!sum)
+				error = -ENOMEM;
+			else
+				*sum = *more;
+		}
+	return error ? error : copy->facts.error;
+}
+
 /* ---- one day ----------------------------------------------------------------------------------------------- */
 
 struct ul_sum totals_day(const struct totals *totals, int32_t day)

@@ -26,6 +26,9 @@ struct totals {
 
 void totals_clear(struct totals *totals);
 
+/* Make empty totals the same as others. 0, -ENOMEM or -EOVERFLOW. */
+int totals_copy(struct totals *copy, const struct totals *totals);
+
 /* Add all that facts of a day hold. 0, -ENOMEM or -EOVERFLOW, and then they are of no use. */
 int totals_add(struct totals *totals, struct names *names, const struct facts *facts);
 

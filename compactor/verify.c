@@ -741,10 +741,12 @@ static void check_checkpoints(struct verification *found, struct view *view, con
 /* The parsed text without what depends on the moment; NULL: it is no JSON. */
 static cJSON *timeless(const char *text)
 {
-	static const char *const of_the_moment[] = {"segments", "pending", "damaged", "dropped_at_least"};
+	static const char *const of_the_moment[] = {"segments", "pending", "damaged", "dropped_at_least",
+						    "dropped_by_cause"};
 	cJSON *json = cJSON_ParseWithOpts(text, NULL, true);
 	cJSON *log = cJSON_GetObjectItemCaseSensitive(json, "log");
 	cJSON_DeleteItemFromObjectCaseSensitive(json, "last_updated");
+	cJSON_DeleteItemFromObjectCaseSensitive(json, "suspect_days");
 	for (size_t i = 0; i < sizeof(of_the_moment) / sizeof(of_the_moment[0]); i++)
 		cJSON_DeleteItemFromObjectCaseSensitive(log, of_the_moment[i]);
 	return json;

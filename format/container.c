@@ -502,8 +502,16 @@ static bool call_is_sound(const struct checked *checked, const struct ul_last_ca
 	if (!call->slot || call->slot > UL_SLOT_MASK || (call->flags & ~flags) ||
 	    !all_zero(call->zero, sizeof(call->zero)))
 		return false;
-	return index_is_name(checked, call->provider) && index_is_name(checked, call->model) &&
-	       index_is_context(checked, call->context);
+	return index_is_name(checked, call->provider) && index_is_name(checked, call->model);
+}
+
+/* Was this context looked at for a call before? Most calls share theirs, and to look takes a while. */
+static bool context_was_seen(const struct ul_last_call *calls, uint64_t before, uint32_t context)
+{
+	for (uint64_t i = before; i > 0; i--)
+		if (calls[i - 1].context == context)
+			return true;
+	return false;
 }
 
 static bool calls_are_sound(const struct checked *checked)
@@ -516,6 +524,8 @@ static bool calls_are_sound(const struct checked *checked)
 		if (i && compare_calls(&calls[i - 1], &calls[i]) >= 0)
 			return false;
 		if (!call_is_sound(checked, &calls[i]))
+			return false;
+		if (!context_was_seen(calls, i, calls[i].context) && !index_is_context(checked, calls[i].context))
 			return false;
 	}
 	return true;

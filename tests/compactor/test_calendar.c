@@ -81,6 +81,13 @@ static int32_t quarter_at(int64_t at_second)
 	return (int32_t)(at_second / 900);
 }
 
+static void expect_hour(int64_t at_second, const char *wanted)
+{
+	char text[CALENDAR_TIME_BYTES];
+	calendar_print_hour(text, quarter_at(at_second));
+	assert_string_equal(text, wanted);
+}
+
 static int32_t hour_of(int64_t at_second)
 {
 	struct calendar_hour hour = {0};
@@ -94,7 +101,10 @@ static void hours(void **state)
 	/* 2024-10-27: 02:00 to 03:00 comes twice. */
 	for (int64_t at = 1729987200; at < 1729987200 + 4 * 3600; at += 900)
 		assert_int_equal(hour_of(at), quarter_at(at / 3600 * 3600));
+	expect_hour(1729987200, "2024-10-27T02:00+02:00");
+	expect_hour(1729990800, "2024-10-27T02:00+01:00");
 	assert_int_equal(calendar_set_zone("Asia/Kathmandu"), 0); /* 5:45 ahead */
+	expect_hour(1729988100, "2024-10-27T06:00+05:45");
 	assert_int_equal(hour_of(1729988100), quarter_at(1729988100));
 	assert_int_equal(hour_of(1729988100 + 2700), quarter_at(1729988100));
 	assert_int_equal(hour_of(1729988100 + 3600), quarter_at(1729988100 + 3600));
@@ -105,6 +115,10 @@ static void hours(void **state)
 	assert_int_equal(hour_of(1712415600 + 900), quarter_at(1712415600));
 	assert_int_equal(hour_of(1712415600 + 1800), quarter_at(1712415600 + 1800));
 	assert_int_equal(calendar_quarter_day(quarter_at(1712415600)), 19820);
+	expect_hour(1712415600 - 3600, "2024-04-07T01:00+11:00");
+	expect_hour(1712415600, "2024-04-07T01:00+10:30");
+	assert_int_equal(calendar_set_zone("Africa/Monrovia"), 0); /* 44:30 behind until 1972 */
+	expect_hour(3600, "1970-01-01T00:00-00:44:30");
 	/* What a hostile file may say. */
 	struct calendar_hour hour = {0};
 	assert_true(calendar_hour_of(&hour, INT32_MIN) == INT32_MIN);

@@ -1,4 +1,4 @@
-/* Money as text and as double. */
+/* Money as text. */
 #include "support.h"
 
 #include "money.h"
@@ -44,15 +44,6 @@ static void shown(void **state)
 	assert_string_equal(text, "999");
 }
 
-static void to_double(void **state)
-{
-	(void)state;
-	assert_true(money_to_double(0) == 0.0);
-	assert_true(money_to_double(100000000000) == 0.1);
-	assert_true(money_to_double((money_t)3625000000000) == 3.625);
-	assert_true(money_to_double(-1) == -1e-12);
-}
-
 static void stored(void **state)
 {
 	(void)state;
@@ -66,7 +57,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(exact),
 		cmocka_unit_test(shown),
-		cmocka_unit_test(to_double),
 		cmocka_unit_test(stored),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
