@@ -364,6 +364,10 @@ int group_visit(struct group_reader *reader, const struct runs *runs, bool in_ru
 		}
 		uint32_t first = at / UL_PAGE_SLOTS * UL_PAGE_SLOTS;
 		uint32_t end = reader->end_slot - first < WINDOW_SLOTS ? reader->end_slot : first + WINDOW_SLOTS;
+		/* No more than what is wanted: a page here and there that was left before it was full is looked at on each run. */
+		uint32_t wanted =
+			(runs_next(runs, at, end, !in_runs) + UL_PAGE_SLOTS - 1) / UL_PAGE_SLOTS * UL_PAGE_SLOTS;
+		end = wanted < end ? wanted : end;
 		int error = read_window(reader, first, end - first);
 		while (!error && (at = runs_next(runs, at, end, in_runs)) < end) {
 			uint32_t until = runs_next(runs, at, end, !in_runs);

@@ -174,7 +174,10 @@ struct checked {
 	const struct ul_string_record *strings;
 	const char *string_bytes;
 	uint64_t string_count;
+	uint8_t *found; /* by string: which of enum found it was found to be, so that each is looked at once; or NULL */
 };
+
+enum found { FOUND_NAME = 1, FOUND_CONTEXT = 2, FOUND_ATTRIBUTE = 4 };
 
 static struct ul_text string_at(const struct checked *checked, uint64_t index)
 {
@@ -228,20 +231,42 @@ static bool load_strings(struct checked *checked, const struct ul_container *con
 	return strings_are_sound(checked, bytes->record_count);
 }
 
-static bool index_is_name(const struct checked *checked, uint32_t index)
+static bool text_is(struct ul_text text, enum found what)
+{
+	if (what == FOUND_NAME)
+		return ul_name_is_valid(text.text, text.bytes);
+	if (what == FOUND_CONTEXT)
+		return ul_context_is_valid(text.text, text.bytes);
+	return ul_text_is_plain(text.text, text.bytes, UL_CONTEXT_BYTES_MAX);
+}
+
+static bool index_is(const struct checked *checked, uint32_t index, enum found what)
 {
 	if (index >= checked->string_count)
 		return false;
-	struct ul_text text = string_at(checked, index);
-	return ul_name_is_valid(text.text, text.bytes);
+	if (checked->found && checked->found[index] & what)
+		return true;
+	if (!text_is(string_at(checked, index), what))
+		return false;
+	if (checked->found)
+		checked->found[index] |= (uint8_t)what;
+	return true;
+}
+
+static bool index_is_name(const struct checked *checked, uint32_t index)
+{
+	return index_is(checked, index, FOUND_NAME);
 }
 
 static bool index_is_context(const struct checked *checked, uint32_t index)
 {
-	if (index >= checked->string_count)
-		return false;
-	struct ul_text text = string_at(checked, index);
-	return ul_context_is_valid(text.text, text.bytes);
+	return index_is(checked, index, FOUND_CONTEXT);
+}
+
+/* A key of metadata or its value, which may be as long as a context. */
+static bool index_is_attribute(const struct checked *checked, uint32_t index)
+{
+	return index_is(checked, index, FOUND_ATTRIBUTE);
 }
 
 /* The name of what has none. */
@@ -254,15 +279,6 @@ static bool index_is_empty(const struct checked *checked, uint32_t index)
 static bool index_is_operation(const struct checked *checked, uint32_t index)
 {
 	return index_is_empty(checked, index) || index_is_name(checked, index);
-}
-
-/* A key of metadata or its value, which may be as long as a context. */
-static bool index_is_attribute(const struct checked *checked, uint32_t index)
-{
-	if (index >= checked->string_count)
-		return false;
-	struct ul_text text = string_at(checked, index);
-	return ul_text_is_plain(text.text, text.bytes, UL_CONTEXT_BYTES_MAX);
 }
 
 /* The order of records. Strings are sorted, so indexes compare as the names do. */
@@ -329,18 +345,14 @@ static int compare_files(const struct ul_named_file *a, const struct ul_named_fi
 
 /* The records of fact files. */
 
-/* A row on its own. What its neighbour `before` (or NULL) names as well was checked there. */
-static bool row_is_sound(const struct checked *checked, const struct ul_row *row, const struct ul_row *before)
+static bool row_is_sound(const struct checked *checked, const struct ul_row *row)
 {
 	if (row->price_class > UL_PRICE_NONE || row->prompt_band > 5 || row->scope > 3)
 		return false;
 	if (row->scope && row->prompt_band)
 		return false;
-	if ((!before || before->provider != row->provider) && !index_is_name(checked, row->provider))
-		return false;
-	if ((!before || before->model != row->model) && !index_is_name(checked, row->model))
-		return false;
-	return (before && before->dimensions == row->dimensions) || index_is_context(checked, row->dimensions);
+	return index_is_name(checked, row->provider) && index_is_name(checked, row->model) &&
+	       index_is_context(checked, row->dimensions);
 }
 
 static bool rows_are_sound(const struct checked *checked)
@@ -350,7 +362,7 @@ static bool rows_are_sound(const struct checked *checked)
 	for (uint64_t i = 0; i < count; i++) {
 		if (i && compare_rows(&rows[i - 1], &rows[i]) >= 0)
 			return false;
-		if (!row_is_sound(checked, &rows[i], i ? &rows[i - 1] : NULL))
+		if (!row_is_sound(checked, &rows[i]))
 			return false;
 	}
 	return true;
@@ -502,16 +514,8 @@ static bool call_is_sound(const struct checked *checked, const struct ul_last_ca
 	if (!call->slot || call->slot > UL_SLOT_MASK || (call->flags & ~flags) ||
 	    !all_zero(call->zero, sizeof(call->zero)))
 		return false;
-	return index_is_name(checked, call->provider) && index_is_name(checked, call->model);
-}
-
-/* Was this context looked at for a call before? Most calls share theirs, and to look takes a while. */
-static bool context_was_seen(const struct ul_last_call *calls, uint64_t before, uint32_t context)
-{
-	for (uint64_t i = before; i > 0; i--)
-		if (calls[i - 1].context == context)
-			return true;
-	return false;
+	return index_is_name(checked, call->provider) && index_is_name(checked, call->model) &&
+	       index_is_context(checked, call->context);
 }
 
 static bool calls_are_sound(const struct checked *checked)
@@ -524,8 +528,6 @@ static bool calls_are_sound(const struct checked *checked)
 		if (i && compare_calls(&calls[i - 1], &calls[i]) >= 0)
 			return false;
 		if (!call_is_sound(checked, &calls[i]))
-			return false;
-		if (!context_was_seen(calls, i, calls[i].context) && !index_is_context(checked, calls[i].context))
 			return false;
 	}
 	return true;
@@ -632,8 +634,13 @@ enum ul_container_state ul_container_open(struct ul_container *container, enum u
 		*container = found;
 		return UL_CONTAINER_NEWER;
 	}
-	if (!has_sections(&found, kinds[kind].sections, kinds[kind].section_count) || !load_strings(&checked, &found) ||
-	    !kinds[kind].records_are_sound(&checked))
+	if (!has_sections(&found, kinds[kind].sections, kinds[kind].section_count) || !load_strings(&checked, &found))
+		return UL_CONTAINER_DAMAGED;
+	/* Without memory each string is looked at as often as it is named. */
+	checked.found = checked.string_count ? calloc(checked.string_count, 1) : NULL;
+	bool sound = kinds[kind].records_are_sound(&checked);
+	free(checked.found);
+	if (!sound)
 		return UL_CONTAINER_DAMAGED;
 	*container = found;
 	return UL_CONTAINER_VALID;
