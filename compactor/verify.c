@@ -211,6 +211,29 @@ static const struct segment_group *group_of(const struct segments *segments, con
 	return NULL;
 }
 
+/* What the header pages do not tell: the writer's state, and what must be zero. */
+static void check_state(struct verification *found, struct checked_file *checked, struct ul_reader *reader)
+{
+	uint32_t torn = ul_reader_torn_block(reader);
+	if (reader->table_damaged) {
+		damaged(found, checked);
+		say(found, checked, "the page table is damaged; what it says is not used");
+	}
+	if (ul_reader_unused_is_zero(reader) == 0) {
+		damaged(found, checked);
+		say(found, checked,
+		    "bytes that nobody writes are not zero, in the state page or behind the page table; no call is "
+		    "lost");
+	}
+	/* One that is being written now is not torn once it is written. */
+	if (torn < UL_STATE_BLOCKS && !ul_reader_has_writer(reader)) {
+		residue(found, checked);
+		say(found, checked,
+		    "state block %u at byte %u is torn or damaged: the one before it counts; no call is lost", torn,
+		    UL_STATE_PAGE * UL_PAGE_BYTES + torn * (unsigned)sizeof(struct ul_state_block));
+	}
+}
+
 static void read_segment(struct verification *found, const struct view *view, const struct segment_file *file,
 			 struct checked_file *checked)
 {
@@ -231,10 +254,7 @@ static void read_segment(struct verification *found, const struct view *view, co
 		reader.bad = note_bad;
 		reader.bad_arg = &check;
 		error = group_visit(&reader, &none, false, count_slot, &check, &checked->slots);
-		if (reader.readers[0].table_damaged) {
-			damaged(found, checked);
-			say(found, checked, "the page table is damaged; what it says is not used");
-		}
+		check_state(found, checked, &reader.readers[0]);
 		nameless = check.nameless;
 		table_clear(&check.models);
 		group_close(&whole);
@@ -738,11 +758,13 @@ static void check_checkpoints(struct verification *found, struct view *view, con
 			 "settings changed since the checkpoint; usagelog compact folds everything anew");
 }
 
+/* What a summary says of the moment it was rendered in: members of "log", and, last of all, suspect_days and last_updated. */
+static const char *const of_the_moment[] = {"segments", "pending", "damaged", "dropped_at_least", "dropped_by_cause"};
+static const char last_of_the_moment[] = "\t\"suspect_days\":";
+
 /* The parsed text without what depends on the moment; NULL: it is no JSON. */
 static cJSON *timeless(const char *text)
 {
-	static const char *const of_the_moment[] = {"segments", "pending", "damaged", "dropped_at_least",
-						    "dropped_by_cause"};
 	cJSON *json = cJSON_ParseWithOpts(text, NULL, true);
 	cJSON *log = cJSON_GetObjectItemCaseSensitive(json, "log");
 	cJSON_DeleteItemFromObjectCaseSensitive(json, "last_updated");
@@ -750,6 +772,31 @@ static cJSON *timeless(const char *text)
 	for (size_t i = 0; i < sizeof(of_the_moment) / sizeof(of_the_moment[0]); i++)
 		cJSON_DeleteItemFromObjectCaseSensitive(log, of_the_moment[i]);
 	return json;
+}
+
+static bool is_of_the_moment(const char *line)
+{
+	char key[64];
+	for (size_t i = 0; i < sizeof(of_the_moment) / sizeof(of_the_moment[0]); i++) {
+		int bytes = snprintf(key, sizeof(key), "\t\t\"%s\": ", of_the_moment[i]);
+		if (strncmp(line, key, (size_t)bytes) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Do two summaries, line by line, differ in nothing but what depends on the moment? */
+static bool same_lines(const char *left, const char *right)
+{
+	while (*left && *right && strncmp(left, last_of_the_moment, strlen(last_of_the_moment)) != 0) {
+		size_t left_bytes = strcspn(left, "\n"), right_bytes = strcspn(right, "\n");
+		bool same = left_bytes == right_bytes && memcmp(left, right, left_bytes) == 0;
+		if (!same && (!is_of_the_moment(left) || !is_of_the_moment(right)))
+			return false;
+		left += left_bytes + (left[left_bytes] != '\0');
+		right += right_bytes + (right[right_bytes] != '\0');
+	}
+	return strncmp(left, right, strlen(last_of_the_moment)) == 0;
 }
 
 static double summary_generation(const char *text)
@@ -785,6 +832,9 @@ static void compare_summary(struct verification *found, struct view *view, const
 	} else if (!is) {
 		damaged(found, checked);
 		say(found, checked, "is damaged; usagelog compact renders it anew");
+	} else if (!same_lines(text, rendered)) {
+		residue(found, checked);
+		say(found, checked, "says what the checkpoint does, but was changed; usagelog compact renders it anew");
 	}
 	cJSON_Delete(is);
 	cJSON_Delete(should);

@@ -45,6 +45,12 @@ static inline bool ul_reader_is_original(const struct ul_reader *reader)
 /* Has it a writer right now? */
 bool ul_reader_has_writer(const struct ul_reader *reader);
 
+/* Are the state blocks and the bytes behind the page table that nobody writes zero, as they must be? 1, 0 or -errno. */
+int ul_reader_unused_is_zero(const struct ul_reader *reader);
+
+/* The first state block that is neither zero nor valid: torn by its writer's death, or damaged. UL_STATE_BLOCKS: none. */
+uint32_t ul_reader_torn_block(const struct ul_reader *reader);
+
 /* Read slots; what the file does not reach reads as zeros. 0 or -errno. */
 int ul_reader_read(const struct ul_reader *reader, uint32_t first_slot, uint32_t slot_count, struct ul_slot *slots);
 
