@@ -110,9 +110,9 @@ class Segment:
         body = struct.pack("<qq8I", int(time_s * 1000) * 1000000, cost or 0, *tokens, latency or 0, ttft)
         return self.put((6 if reversal else 1) << 28 | model_slot, word, body, slot)
 
-    def balance(self, time_s, calls, tokens, cost, scope, provider="old", model="gpt-3"):
+    def balance(self, time_s, calls, tokens, cost, scope, provider="old", model="gpt-3", **attributes):
         body = struct.pack("<qqQQI12x", int(time_s) * 10**9, cost, calls, tokens, scope)
-        return self.put(5 << 28 | self.model(provider, model), self.context(operation="chat"), body)
+        return self.put(5 << 28 | self.model(provider, model), self.context(**(attributes or {"operation": "chat"})), body)
 
     def durable(self):
         """Say in the page table that all slots so far are durable."""

@@ -92,13 +92,13 @@ class Sound(LogTest):
             segment.put(1 << 28 | segment.model("p", "m"), slot | 1 << 28 | 1 << 29,
                         struct.pack("<qq8I", 10**18 + number, 0, 1, 2, 3, 4, 5, 6, 0, 0))
         # Of a balance that counts in days alone there is no attribute; of one in breakdowns alone no day.
-        segment.balance(1700000000, 7, 70, 5, 1)
-        segment.balance(1700000000, 9, 90, 6, 2)
+        segment.balance(1700000000, 7, 70, 5, 1, metadata={"user": "ann"})
+        segment.balance(1700000000, 9, 90, 6, 2, metadata={"user": "ann"})
         self.compact()
         self.expect_oracle_agrees()
         found = {(one["attribute"], one["value"]): one["calls"] for one in container(self.path("checkpoint"))["attributes"]}
         named = ["ann", '""', '"a\\u0085b"', '"\\u007f"', '"' + "x" * 2000 + '"', "7", "7.5", "true", "null", '[1,"a"]', '{"k":1}']
-        self.assertEqual(found, {("service_tier", "flex"): 11} | {("user", name): 1 for name in named})
+        self.assertEqual(found, {("service_tier", "flex"): 11} | {("user", name): 10 if name == "ann" else 1 for name in named})
         self.verify(0, "--strict")
 
     def test_recent_days_move_on(self):
