@@ -932,7 +932,7 @@ static uint64_t pruned_calls(const struct view *view)
 
 static void check_identity(struct verification *found, struct view *view, const struct refold *again)
 {
-	char text[320], valid[MONEY_SHOWN_BYTES], folded[MONEY_SHOWN_BYTES], pending[MONEY_SHOWN_BYTES];
+	char text[448], valid[MONEY_SHOWN_BYTES], folded[MONEY_SHOWN_BYTES], pending[MONEY_SHOWN_BYTES];
 	char deleted[MONEY_SHOWN_BYTES], pruned[96] = "";
 	const struct fold *fresh = &view->pending.fold;
 	/* What was folded is compared under other settings too: the number of calls does not depend on them. */
