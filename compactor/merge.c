@@ -155,6 +155,15 @@ void segments_clear(struct segments *segments)
 
 /* ---- open -------------------------------------------------------------------------------------------------- */
 
+/* A page of one file. */
+struct file_page {
+	_Alignas(64) struct ul_slot slots[UL_PAGE_SLOTS];
+	uint64_t valid, plain;
+	uint64_t used;                            /* not empty */
+	uint64_t counts;                          /* valid, and no file before this one has a valid slot there */
+	enum ul_slot_state states[UL_PAGE_SLOTS]; /* of those that are not valid */
+};
+
 static int open_files(struct group_reader *reader, struct findings *findings)
 {
 	const struct segment_group *group = reader->group;
@@ -190,13 +199,14 @@ int group_open(struct group_reader *reader, const struct segments *segments, con
 	*reader = (struct group_reader){.segments = segments, .group = group};
 	reader->readers = os_allocate(group->file_count, sizeof(*reader->readers));
 	reader->files = os_allocate(group->file_count, sizeof(*reader->files));
-	reader->windows = os_allocate(group->file_count, sizeof(*reader->windows));
+	reader->mappings = os_allocate(group->file_count, sizeof(*reader->mappings));
+	reader->pages = os_allocate(group->file_count, sizeof(*reader->pages));
 	reader->unsynced = os_allocate(group->file_count, sizeof(*reader->unsynced));
-	bool all = reader->readers && reader->files && reader->windows && reader->unsynced;
+	bool all = reader->readers && reader->files && reader->mappings && reader->pages && reader->unsynced;
 	int error = all ? open_files(reader, findings) : -ENOMEM;
 	for (uint32_t i = 0; i < reader->reader_count && !error; i++) {
-		reader->windows[i] = os_allocate(WINDOW_SLOTS, sizeof(struct ul_slot));
-		if (!reader->windows[i])
+		reader->pages[i] = os_allocate_aligned(_Alignof(struct file_page), sizeof(struct file_page));
+		if (!reader->pages[i])
 			error = -ENOMEM;
 		reader->first_slot = reader->readers[i].first_slot;
 		if (reader->readers[i].end_slot > reader->end_slot)
@@ -211,31 +221,22 @@ void group_close(struct group_reader *reader)
 {
 	for (uint32_t i = 0; i < reader->reader_count; i++) {
 		ul_reader_close(&reader->readers[i]);
-		free(reader->windows[i]);
+		mapping_close(&reader->mappings[i]);
+		free(reader->pages[i]);
 		runs_clear(&reader->unsynced[i]);
 	}
 	free(reader->readers);
 	free(reader->files);
-	free(reader->windows);
+	free(reader->mappings);
+	free(reader->pages);
 	free(reader->unsynced);
 	*reader = (struct group_reader){0};
 }
 
 /* ---- read -------------------------------------------------------------------------------------------------- */
 
-static int read_window(struct group_reader *reader, uint32_t first, uint32_t count)
-{
-	reader->window_count = 0;
-	reader->hole_page = 0;
-	for (uint32_t i = 0; i < reader->reader_count; i++) {
-		int error = ul_reader_read(&reader->readers[i], first, count, reader->windows[i]);
-		if (error)
-			return error;
-	}
-	reader->window_first = first;
-	reader->window_count = count;
-	return 0;
-}
+/* Mapped at a time: much more than it takes to forget what mapping costs, and little beside the facts. */
+enum { WINDOW_SLOTS = 8 << 20 >> 6 };
 
 static bool slot_is_empty(const struct ul_slot *slot)
 {
@@ -244,96 +245,129 @@ static bool slot_is_empty(const struct ul_slot *slot)
 	return !(words[0] | words[1] | words[2] | words[3] | words[4] | words[5] | words[6] | words[7]);
 }
 
-/* The slot after the last one of its page that is not empty in some file. */
-static uint32_t page_end(struct group_reader *reader, uint32_t number)
+static enum ul_slot_state state_of(const struct ul_reader *file, uint32_t number, struct ul_slot *slot, bool sealed)
 {
-	uint32_t page = number / UL_PAGE_SLOTS;
-	if (reader->hole_page == page)
-		return reader->hole_end;
-	uint32_t first = page * UL_PAGE_SLOTS, end = first + UL_PAGE_SLOTS;
-	if (end > reader->window_first + reader->window_count)
-		end = reader->window_first + reader->window_count;
-	bool empty = true;
-	while (end > first && empty) {
-		for (uint32_t i = 0; i < reader->reader_count && empty; i++)
-			empty = slot_is_empty(&reader->windows[i][end - 1 - reader->window_first]);
-		end -= empty;
+	if (sealed)
+		return ul_slot_is_defined(slot) ? UL_SLOT_VALID : UL_SLOT_UNKNOWN;
+	return slot_is_empty(slot) ? UL_SLOT_EMPTY : ul_reader_classify(file, number, slot);
+}
+
+/* Read a page of one file, and classify its slots. */
+static int take_page(struct group_reader *reader, uint32_t index, uint32_t first)
+{
+	const struct ul_reader *file = &reader->readers[index];
+	struct file_page *page = reader->pages[index];
+	struct ul_page_bits bits;
+	if (!mapping_take(&reader->mappings[index], (uint64_t)first * UL_SLOT_BYTES, page->slots, file->seed, &bits)) {
+		int error = ul_reader_read(file, first, UL_PAGE_SLOTS, page->slots);
+		if (error)
+			return error;
+		bits = ul_page_take(page->slots, page->slots, file->seed, first);
 	}
-	reader->hole_page = page;
-	reader->hole_end = end;
-	return end;
-}
-
-static bool is_below_durable(const struct ul_reader *reader, uint32_t number)
-{
-	return number % UL_PAGE_SLOTS < reader->durable[number / UL_PAGE_SLOTS];
-}
-
-/* The file whose valid slot counts here; -1 if none has one, and then `*worst` says what there is. */
-static int choose_file(struct group_reader *reader, uint32_t number, enum ul_slot_state *worst, bool *conflict)
-{
-	int chosen = -1;
-	uint32_t at = number - reader->window_first;
-	*worst = UL_SLOT_EMPTY;
-	for (uint32_t i = 0; i < reader->reader_count; i++) {
-		struct ul_slot *slot = &reader->windows[i][at];
-		enum ul_slot_state state = ul_reader_classify(&reader->readers[i], number, slot);
-		if (state == UL_SLOT_VALID && chosen < 0)
-			chosen = (int)i;
-		else if (state == UL_SLOT_VALID && memcmp(slot, &reader->windows[chosen][at], sizeof(*slot)) != 0)
-			*conflict = true;
-		if (state <= UL_SLOT_UNFINISHED && is_below_durable(&reader->readers[i], number))
+	page->valid = bits.sealed & bits.plain;
+	page->plain = bits.plain;
+	page->used = UINT64_MAX;
+	page->counts = 0;
+	for (uint64_t rest = ~page->valid; rest; rest &= rest - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(rest);
+		enum ul_slot_state state = state_of(file, first + i, &page->slots[i], bits.sealed >> i & 1);
+		page->valid |= (uint64_t)(state == UL_SLOT_VALID) << i;
+		page->used &= ~((uint64_t)(state == UL_SLOT_EMPTY) << i);
+		if (state <= UL_SLOT_UNFINISHED && i < file->durable[first / UL_PAGE_SLOTS])
 			state = UL_SLOT_DAMAGED;
-		if (state != UL_SLOT_VALID && state > *worst)
-			*worst = state;
+		page->states[i] = state;
 	}
-	return chosen;
+	return 0;
 }
 
-static void count_bad(struct group_reader *reader, uint32_t number, enum ul_slot_state state,
-		      struct slot_counts *counts)
+/* Note the page as one to be synced if a slot of it that counts is not known durable. */
+static int note_unsynced(struct group_reader *reader, uint32_t index, uint32_t first, uint64_t counted)
 {
-	counts->damaged += state == UL_SLOT_DAMAGED;
-	counts->unknown += state == UL_SLOT_UNKNOWN;
-	counts->unfinished += state == UL_SLOT_UNFINISHED;
-	bool hole = state == UL_SLOT_EMPTY && number < page_end(reader, number);
-	counts->holes += hole;
-	if (reader->bad && (hole || state != UL_SLOT_EMPTY))
-		reader->bad(reader->bad_arg, number, state);
-}
-
-static const struct ul_slot *valid_before(struct group_reader *reader, uint32_t number, int file)
-{
-	if (number % UL_PAGE_SLOTS == 0 || number == reader->window_first)
-		return NULL;
-	struct ul_slot *before = &reader->windows[file][number - 1 - reader->window_first];
-	if (ul_slot_kind(before) != UL_KIND_CALL_ID)
-		return NULL;
-	enum ul_slot_state worst;
-	bool conflict = false;
-	int chosen = choose_file(reader, number - 1, &worst, &conflict);
-	return chosen < 0 ? NULL : &reader->windows[chosen][number - 1 - reader->window_first];
-}
-
-static int visit_slot(struct group_reader *reader, uint32_t number, group_visit_fn visit, void *arg,
-		      struct slot_counts *counts)
-{
-	enum ul_slot_state worst;
-	bool conflict = false;
-	int file = choose_file(reader, number, &worst, &conflict);
-	if (conflict && !counts->conflicts++)
-		counts->first_conflict = number;
-	if (file < 0) {
-		count_bad(reader, number, worst, counts);
+	uint32_t page = first / UL_PAGE_SLOTS, durable = reader->readers[index].durable[page];
+	if (durable == UL_PAGE_SLOTS || !(counted >> durable))
 		return 0;
+	return runs_append(&reader->unsynced[index], page);
+}
+
+/* Make one slot of the first file's page that of all of them. */
+static void merge_slot(struct group_reader *reader, uint32_t j, bool *conflict)
+{
+	const struct file_page *chosen = NULL;
+	struct file_page *merged = reader->pages[0];
+	enum ul_slot_state worst = UL_SLOT_EMPTY;
+	uint64_t bit = (uint64_t)1 << j;
+	for (uint32_t i = 0; i < reader->reader_count; i++) {
+		struct file_page *page = reader->pages[i];
+		if (!(page->valid & bit)) {
+			worst = page->states[j] > worst ? page->states[j] : worst;
+		} else if (!chosen) {
+			chosen = page;
+			page->counts |= bit;
+		} else if (memcmp(&chosen->slots[j], &page->slots[j], sizeof(struct ul_slot)) != 0) {
+			*conflict = true;
+		}
 	}
-	if (!is_below_durable(&reader->readers[file], number)) {
-		int error = runs_append(&reader->unsynced[file], number / UL_PAGE_SLOTS);
+	merged->states[j] = worst;
+	if (!chosen || chosen == merged)
+		return;
+	merged->slots[j] = chosen->slots[j];
+	merged->valid |= bit;
+	merged->plain = (merged->plain & ~bit) | (chosen->plain & bit);
+}
+
+/* In each slot the first file with a valid one counts; if none has one, the worst state does. */
+static void merge_pages(struct group_reader *reader, uint32_t first, uint64_t wanted, struct slot_counts *counts)
+{
+	/* The first file's slots are compared before they are written over: slot by slot. */
+	for (uint32_t j = 0; j < UL_PAGE_SLOTS; j++) {
+		bool conflict = false;
+		merge_slot(reader, j, &conflict);
+		if (conflict && wanted >> j & 1 && !counts->conflicts++)
+			counts->first_conflict = first + j;
+	}
+}
+
+static void count_bad(const struct group_reader *reader, uint32_t first, uint64_t bad, struct slot_counts *counts)
+{
+	const struct file_page *page = reader->pages[0];
+	uint64_t used = 0;
+	for (uint32_t i = 0; i < reader->reader_count; i++)
+		used |= reader->pages[i]->used;
+	for (; bad; bad &= bad - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(bad);
+		enum ul_slot_state state = page->states[i];
+		bool hole = state == UL_SLOT_EMPTY && used >> i;
+		counts->damaged += state == UL_SLOT_DAMAGED;
+		counts->unknown += state == UL_SLOT_UNKNOWN;
+		counts->unfinished += state == UL_SLOT_UNFINISHED;
+		counts->holes += hole;
+		if (reader->bad && (hole || state != UL_SLOT_EMPTY))
+			reader->bad(reader->bad_arg, first + i, state);
+	}
+}
+
+static int visit_page(struct group_reader *reader, uint32_t first, uint64_t wanted, group_page_fn visit, void *arg,
+		      struct slot_counts *counts)
+{
+	struct file_page *merged = reader->pages[0];
+	for (uint32_t i = 0; i < reader->reader_count; i++) {
+		int error = take_page(reader, i, first);
 		if (error)
 			return error;
 	}
-	return visit(arg, number, &reader->windows[file][number - reader->window_first],
-		     valid_before(reader, number, file));
+	if (reader->reader_count > 1)
+		merge_pages(reader, first, wanted, counts);
+	else
+		merged->counts = merged->valid;
+	for (uint32_t i = 0; i < reader->reader_count; i++) {
+		int error = note_unsynced(reader, i, first, reader->pages[i]->counts & wanted);
+		if (error)
+			return error;
+	}
+	if (wanted & ~merged->valid)
+		count_bad(reader, first, wanted & ~merged->valid, counts);
+	struct slot_page page = {first, merged->slots, merged->valid, merged->plain, wanted};
+	return merged->valid & wanted ? visit(arg, &page) : 0;
 }
 
 static uint32_t next_data(const struct group_reader *reader, uint32_t number)
@@ -352,52 +386,87 @@ static uint32_t next_data(const struct group_reader *reader, uint32_t number)
 	return next;
 }
 
-int group_visit(struct group_reader *reader, const struct runs *runs, bool in_runs, group_visit_fn visit, void *arg,
-		struct slot_counts *counts)
+static void map_window(struct group_reader *reader, uint32_t first, uint32_t end)
 {
-	uint32_t at = reader->first_slot;
-	while ((at = runs_next(runs, at, reader->end_slot, in_runs)) < reader->end_slot) {
+	for (uint32_t i = 0; i < reader->reader_count; i++) {
+		mapping_close(&reader->mappings[i]);
+		mapping_open(&reader->mappings[i], reader->readers[i].fd, (uint64_t)first * UL_SLOT_BYTES,
+			     (uint64_t)(end - first) * UL_SLOT_BYTES);
+	}
+}
+
+static int visit_window(struct group_reader *reader, uint32_t from, uint32_t end, const struct runs *runs,
+			uint32_t *run, bool in_runs, group_page_fn visit, void *arg, struct slot_counts *counts)
+{
+	int error = 0;
+	for (uint32_t first = from / UL_PAGE_SLOTS * UL_PAGE_SLOTS; first < end && !error; first += UL_PAGE_SLOTS) {
+		uint64_t wanted = runs_bits(runs, first, run);
+		if (!in_runs)
+			wanted = ~wanted;
+		if (first < from)
+			wanted &= UINT64_MAX << (from - first);
+		if (end - first < UL_PAGE_SLOTS)
+			wanted &= UINT64_MAX >> (UL_PAGE_SLOTS - (end - first));
+		if (wanted)
+			error = visit_page(reader, first, wanted, visit, arg, counts);
+	}
+	return error;
+}
+
+int group_visit_pages(struct group_reader *reader, struct slot_range range, const struct runs *runs, bool in_runs,
+		      group_page_fn visit, void *arg, struct slot_counts *counts)
+{
+	uint32_t at = range.first, run = 0;
+	int error = 0;
+	while (!error && (at = runs_next(runs, at, range.end, in_runs)) < range.end) {
 		uint32_t data = next_data(reader, at);
 		if (data > at) {
 			at = data;
 			continue;
 		}
 		uint32_t first = at / UL_PAGE_SLOTS * UL_PAGE_SLOTS;
-		uint32_t end = reader->end_slot - first < WINDOW_SLOTS ? reader->end_slot : first + WINDOW_SLOTS;
-		/* No more than what is wanted: a page here and there that was left before it was full is looked at on each run. */
-		uint32_t wanted =
-			(runs_next(runs, at, end, !in_runs) + UL_PAGE_SLOTS - 1) / UL_PAGE_SLOTS * UL_PAGE_SLOTS;
-		end = wanted < end ? wanted : end;
-		int error = read_window(reader, first, end - first);
-		while (!error && (at = runs_next(runs, at, end, in_runs)) < end) {
-			uint32_t until = runs_next(runs, at, end, !in_runs);
-			for (; at < until && !error; at++)
-				error = visit_slot(reader, at, visit, arg, counts);
-		}
-		if (error)
-			return error;
+		uint32_t end = range.end - first < WINDOW_SLOTS ? range.end : first + WINDOW_SLOTS;
+		map_window(reader, first, end);
+		error = visit_window(reader, at, end, runs, &run, in_runs, visit, arg, counts);
 		at = end;
 	}
-	return 0;
+	return error;
+}
+
+struct slot_visit {
+	group_visit_fn visit;
+	void *arg;
+};
+
+static int visit_slots(void *arg, const struct slot_page *page)
+{
+	const struct slot_visit *each = arg;
+	int error = 0;
+	for (uint64_t rest = page->valid & page->wanted; rest && !error; rest &= rest - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(rest);
+		error = each->visit(each->arg, page->first + i, &page->slots[i], slot_page_before(page, i));
+	}
+	return error;
+}
+
+int group_visit(struct group_reader *reader, const struct runs *runs, bool in_runs, group_visit_fn visit, void *arg,
+		struct slot_counts *counts)
+{
+	struct slot_visit each = {visit, arg};
+	struct slot_range all = {reader->first_slot, reader->end_slot};
+	return group_visit_pages(reader, all, runs, in_runs, visit_slots, &each, counts);
 }
 
 /* ---- single slots and texts ---------------------------------------------------------------------------------- */
 
 bool group_slot(const struct group_reader *reader, uint32_t number, struct ul_slot *slot)
 {
-	bool in_window = number - reader->window_first < reader->window_count;
 	if (number < reader->first_slot || number >= reader->end_slot)
 		return false;
-	for (uint32_t i = 0; i < reader->reader_count; i++) {
-		if (in_window)
-			*slot = reader->windows[i][number - reader->window_first];
-		/* What the window holds may be older than a definition: the file itself is asked before it counts as missing. */
-		if (in_window && ul_slot_classify(slot, reader->readers[i].seed, number) == UL_SLOT_VALID)
-			return true;
+	for (uint32_t i = 0; i < reader->reader_count; i++)
 		if (!ul_reader_read(&reader->readers[i], number, 1, slot) &&
 		    ul_reader_classify(&reader->readers[i], number, slot) == UL_SLOT_VALID)
 			return true;
-	}
 	return false;
 }
 

@@ -9,6 +9,7 @@
 
 #include "directory.h"
 #include "findings.h"
+#include "mapping.h"
 #include "reader.h"
 #include "runs.h"
 
@@ -57,10 +58,10 @@ struct slot_counts {
 	uint32_t first_conflict;
 };
 
-enum { WINDOW_SLOTS = 4096 };
-
 /* Told of each slot that counts in slot_counts, but for conflicts; holes are UL_SLOT_EMPTY. */
 typedef void (*group_bad_fn)(void *arg, uint32_t number, enum ul_slot_state state);
+
+struct file_page;
 
 /* A group opened for reading. */
 struct group_reader {
@@ -68,14 +69,13 @@ struct group_reader {
 	const struct segment_group *group;
 	struct ul_reader *readers;
 	const struct segment_file **files; /* of each reader */
-	struct ul_slot **windows;          /* of each reader: the slots read last */
+	struct mapping *mappings;          /* of each reader: the part that is being read */
+	struct file_page **pages;          /* of each reader: the page at hand */
 	struct runs *unsynced; /* of each reader: pages with slots that were visited and are not known durable */
 	uint32_t reader_count;
-	uint32_t window_first, window_count;
 	uint32_t first_slot, end_slot;
 	group_bad_fn bad; /* NULL: nobody is told */
 	void *bad_arg;
-	uint32_t hole_page, hole_end; /* of the page looked at last: the slot after its last one that is not empty */
 };
 
 /* 0; or -errno: no file of it can be read, or there is no memory. A file that is gone by now, or of another size, is left out. */
@@ -83,11 +83,37 @@ int group_open(struct group_reader *reader, const struct segments *segments, con
 	       struct findings *findings);
 void group_close(struct group_reader *reader);
 
+/* The slots of a page, merged. In each mask the lowest bit is the first slot's. */
+struct slot_page {
+	uint32_t first;              /* the number of its first slot */
+	const struct ul_slot *slots; /* all 64, good until the visit returns */
+	uint64_t valid;
+	uint64_t plain;  /* a call that is priced, its latency known and in us; where `valid` says that it is one */
+	uint64_t wanted; /* to be visited */
+};
+
+/* Slots from `first` to before `end`, both the first of a page or the group's. */
+struct slot_range {
+	uint32_t first, end;
+};
+
+typedef int (*group_page_fn)(void *arg, const struct slot_page *page);
+
+/* Visit the pages of a range that hold valid slots which are in `runs` (`in_runs`) or are not, in order, counting such slots that are not
+ * valid. 0, what `visit` returned, or -errno of a read. */
+int group_visit_pages(struct group_reader *reader, struct slot_range range, const struct runs *runs, bool in_runs,
+		      group_page_fn visit, void *arg, struct slot_counts *counts);
+
+/* The slot before the i-th of the page, if it is valid too, else NULL. */
+static inline const struct ul_slot *slot_page_before(const struct slot_page *page, uint32_t i)
+{
+	return i && page->valid >> (i - 1) & 1 ? &page->slots[i - 1] : NULL;
+}
+
 /* A valid slot. `before` is the slot before it in its page, if that is valid too, else NULL. Good until the visit returns. */
 typedef int (*group_visit_fn)(void *arg, uint32_t number, const struct ul_slot *slot, const struct ul_slot *before);
 
-/* Visit the valid slots that are in `runs` (`in_runs`) or are not, in order, counting the others. 0, what `visit` returned,
- * or -errno of a read. */
+/* The same, slot by slot, for the whole group. */
 int group_visit(struct group_reader *reader, const struct runs *runs, bool in_runs, group_visit_fn visit, void *arg,
 		struct slot_counts *counts);
 

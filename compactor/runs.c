@@ -110,6 +110,37 @@ bool runs_include(const struct runs *runs, const struct runs *part)
 	return true;
 }
 
+/* The lowest `count` bits, 0 to 64. */
+static uint64_t low_bits(uint32_t count)
+{
+	return count < 64 ? ((uint64_t)1 << count) - 1 : UINT64_MAX;
+}
+
+uint64_t runs_bits(const struct runs *runs, uint32_t first, uint32_t *at)
+{
+	uint64_t bits = 0;
+	while (*at < runs->count && runs->items[*at].first_slot + runs->items[*at].slot_count <= first)
+		++*at;
+	for (uint32_t i = *at; i < runs->count && runs->items[i].first_slot < first + 64; i++) {
+		uint32_t start = runs->items[i].first_slot, end = start + runs->items[i].slot_count;
+		bits |= low_bits(end - first < 64 ? end - first : 64) & ~low_bits(start > first ? start - first : 0);
+	}
+	return bits;
+}
+
+int runs_append_bits(struct runs *runs, uint32_t first, uint64_t bits)
+{
+	int error = 0;
+	while (bits && !error) {
+		uint32_t start = (uint32_t)__builtin_ctzll(bits);
+		uint64_t gaps = ~(bits >> start);
+		uint32_t count = gaps ? (uint32_t)__builtin_ctzll(gaps) : 64;
+		error = runs_append_run(runs, (struct ul_run){first + start, count});
+		bits &= ~(low_bits(count) << start);
+	}
+	return error;
+}
+
 uint64_t runs_total(const struct runs *runs)
 {
 	uint64_t total = 0;

@@ -52,6 +52,13 @@ uint32_t runs_next(const struct runs *runs, uint32_t number, uint32_t end, bool 
 /* Are all of `part` in the set? */
 bool runs_include(const struct runs *runs, const struct runs *part);
 
+/* Which of the 64 numbers from `first` on are in the set: a bit for each, the first one lowest. `*at` is where the search begins and
+ * is brought up; 0 at first, and `first` must not fall. */
+uint64_t runs_bits(const struct runs *runs, uint32_t first, uint32_t *at);
+
+/* Add those of the 64 numbers from `first` on whose bit is set, all of them above those that are there. 0 or -ENOMEM. */
+int runs_append_bits(struct runs *runs, uint32_t first, uint64_t bits);
+
 /* How many numbers there are in the set. */
 uint64_t runs_total(const struct runs *runs);
 

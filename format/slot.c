@@ -67,7 +67,7 @@ static bool padding_is_defined(const struct ul_slot *slot)
 	return !(slot->tag & UL_SLOT_MASK) && !slot->word && all_zero(&slot->body, sizeof(slot->body));
 }
 
-static bool contents_are_defined(const struct ul_slot *slot)
+bool ul_slot_is_defined(const struct ul_slot *slot)
 {
 	switch (ul_slot_kind(slot)) {
 	case UL_KIND_CALL:
@@ -98,7 +98,7 @@ enum ul_slot_state ul_slot_classify(const struct ul_slot *slot, uint64_t segment
 											     : UL_SLOT_EMPTY;
 	if (slot->checksum != ul_slot_checksum(body, ul_slot_seed(segment_seed, slot_number)))
 		return UL_SLOT_DAMAGED;
-	return contents_are_defined(slot) ? UL_SLOT_VALID : UL_SLOT_UNKNOWN;
+	return ul_slot_is_defined(slot) ? UL_SLOT_VALID : UL_SLOT_UNKNOWN;
 }
 
 enum ul_header_state ul_header_classify(const uint8_t page[UL_PAGE_BYTES], struct ul_segment_header *header)

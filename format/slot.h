@@ -18,6 +18,9 @@ enum ul_slot_state {
 	UL_SLOT_DAMAGED,
 };
 
+/* Of a slot whose checksum agrees: are kind and fields what FORMAT.md 3.4 allows? It is valid then, else unknown. */
+bool ul_slot_is_defined(const struct ul_slot *slot);
+
 enum ul_slot_state ul_slot_classify(const struct ul_slot *slot, uint64_t segment_seed, uint32_t slot_number);
 
 enum ul_header_state {

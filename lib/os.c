@@ -221,6 +221,24 @@ int os_map(void **address, size_t bytes, int fd, bool writable)
 	return 0;
 }
 
+int os_map_window(void **address, size_t bytes, int fd, uint64_t offset)
+{
+	int error = fault(OS_MAP);
+	if (error)
+		return -error;
+	void *found = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, (off_t)offset);
+	if (found == MAP_FAILED)
+		return -errno;
+	*address = found;
+	return 0;
+}
+
+int os_map_zeros_at(void *address, size_t bytes)
+{
+	void *found = mmap(address, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	return found == MAP_FAILED ? -errno : 0;
+}
+
 int os_map_wiped(void **address, size_t bytes)
 {
 	int error = fault(OS_MAP);

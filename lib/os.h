@@ -71,6 +71,10 @@ int os_sync_range(void *address, size_t bytes);
  * `may_write`, which only the one may allow who knows that nobody writes there meanwhile; else -EOPNOTSUPP. */
 int os_extend(int fd, uint64_t offset, uint64_t bytes, bool may_write);
 int os_map(void **address, size_t bytes, int fd, bool writable);
+/* A part of a file, to be read only. `offset` is a multiple of the host's pages. */
+int os_map_window(void **address, size_t bytes, int fd, uint64_t offset);
+/* Zeros to be read, in place of what is mapped at `address`. May be called in a signal handler; no test makes it fail. */
+int os_map_zeros_at(void *address, size_t bytes);
 /* Zeroed memory that is zeroed again in a forked child. */
 int os_map_wiped(void **address, size_t bytes);
 void os_unmap(void *address, size_t bytes);
