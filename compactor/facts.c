@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "money.h"
 #include "os.h"
 
 void facts_init(struct facts *facts, int32_t day)
@@ -28,10 +27,15 @@ void facts_clear(struct facts *facts)
 
 /* ---- sums -------------------------------------------------------------------------------------------------- */
 
+/* Beyond these a sum could leave its field before it is looked at again. */
+#define SUM_LIMIT ((int64_t)1 << 62)
+#define MONEY_LIMIT ((int64_t)1 << 61) /* of the upper word */
+
 static inline void add(struct facts *facts, int64_t *sum, int64_t value)
 {
 	if (__builtin_expect(__builtin_add_overflow(*sum, value, sum), 0))
 		facts->error = -EOVERFLOW;
+	facts->wide |= *sum >= SUM_LIMIT;
 }
 
 static inline void add_money(struct facts *facts, struct ul_i128 *sum, money_t value)
@@ -41,6 +45,7 @@ static inline void add_money(struct facts *facts, struct ul_i128 *sum, money_t v
 		facts->error = -EOVERFLOW;
 	else
 		*sum = money_stored(total);
+	facts->wide |= sum->high >= MONEY_LIMIT || sum->high < -MONEY_LIMIT;
 }
 
 static inline void *get(struct facts *facts, struct table *table, const void *key)
@@ -98,11 +103,6 @@ uint8_t prompt_band(uint64_t prompt_tokens)
 	return band;
 }
 
-static int32_t quarter_of(int64_t time_ns)
-{
-	return (int32_t)(time_ns / UL_QUARTER_NS - (time_ns % UL_QUARTER_NS < 0));
-}
-
 static inline void add_tokens(struct facts *facts, int64_t tokens[UL_TOKEN_KINDS], const struct ul_call_body *call,
 			      int64_t sign)
 {
@@ -120,7 +120,7 @@ static void add_latency(struct facts *facts, struct ul_row *row, const struct ca
 	const struct ul_call_body *call = &slot->body.call;
 	uint32_t key[4] = {names->provider, names->model, names->operation, UL_MEASURE_LATENCY};
 	if (!(slot->word & UL_LATENCY_UNKNOWN)) {
-		int64_t latency_us = call->latency * (slot->word & UL_LATENCY_MS ? INT64_C(1000) : INT64_C(1));
+		int64_t latency_us = call_latency_us(slot);
 		add(facts, &row->latency_calls, sign);
 		add(facts, &row->latency_sum_us, sign * latency_us);
 		add_bucket(facts, key, ul_bucket_of((uint64_t)latency_us), sign);
@@ -133,18 +133,21 @@ static void add_latency(struct facts *facts, struct ul_row *row, const struct ca
 	}
 }
 
+static struct ul_row call_row_key(const struct call_names *names, const struct ul_slot *slot)
+{
+	return (struct ul_row){.provider = names->provider,
+			       .model = names->model,
+			       .dimensions = names->dimensions,
+			       .price_class = slot->word & UL_UNPRICED ? UL_PRICE_NONE : UL_PRICE_GIVEN,
+			       .prompt_band = call_prompt_band(&slot->body.call)};
+}
+
 void facts_add_call(struct facts *facts, const struct call_names *names, const struct ul_slot *slot)
 {
 	const struct ul_call_body *call = &slot->body.call;
 	bool unpriced = slot->word & UL_UNPRICED;
 	int64_t sign = ul_slot_kind(slot) == UL_KIND_REVERSAL ? -1 : 1;
-	uint64_t prompt = (uint64_t)call->input_tokens + call->cache_read_tokens + call->cache_write_5m_tokens +
-			  call->cache_write_1h_tokens;
-	struct ul_row row_key = {.provider = names->provider,
-				 .model = names->model,
-				 .dimensions = names->dimensions,
-				 .price_class = unpriced ? UL_PRICE_NONE : UL_PRICE_GIVEN,
-				 .prompt_band = prompt_band(prompt)};
+	struct ul_row row_key = call_row_key(names, slot);
 	struct ul_sum quarter_key = {
 		.number = quarter_of(call->time_ns), .first = names->provider, .second = names->model};
 	struct ul_row *row = get(facts, &facts->rows, &row_key);
@@ -192,6 +195,74 @@ void facts_add_balance(struct facts *facts, const struct call_names *names, cons
 	add_money(facts, &quarter->cost_pico_usd, balance->cost_pico_usd);
 }
 
+/* ---- places ------------------------------------------------------------------------------------------------ */
+
+enum { UNCHECKED_MAX = 1 << 20 };
+
+static uint32_t find(struct facts *facts, struct table *table, const void *key)
+{
+	void *record = get(facts, table, key);
+	return record ? table_number(table, record) : (uint32_t)FACTS_NOWHERE;
+}
+
+uint32_t facts_find_row(struct facts *facts, const struct call_names *names, const struct ul_slot *slot)
+{
+	struct ul_row key = call_row_key(names, slot);
+	return find(facts, &facts->rows, &key);
+}
+
+uint32_t facts_find_quarter(struct facts *facts, const struct call_names *names, int32_t quarter)
+{
+	struct ul_sum key = {.number = quarter, .first = names->provider, .second = names->model};
+	return find(facts, &facts->quarters, &key);
+}
+
+uint32_t facts_find_histogram(struct facts *facts, const struct call_names *names, enum ul_measure measure)
+{
+	uint32_t key[4] = {names->provider, names->model, names->operation, measure};
+	return find(facts, &facts->histograms, key);
+}
+
+bool facts_reach(struct facts *facts, uint32_t number, uint32_t bucket)
+{
+	struct histogram *histogram = table_record(&facts->histograms, number);
+	if (bucket - histogram->first < histogram->count || reach_bucket(histogram, bucket))
+		return true;
+	facts->error = -ENOMEM;
+	return false;
+}
+
+static bool sums_are_wide(const int64_t *sums, size_t count, struct ul_i128 cost)
+{
+	for (size_t i = 0; i < count; i++)
+		if (sums[i] >= SUM_LIMIT)
+			return true;
+	return cost.high >= MONEY_LIMIT || cost.high < -MONEY_LIMIT;
+}
+
+bool facts_may_add(struct facts *facts, uint32_t calls)
+{
+	if (facts->unchecked < calls && !facts->wide) {
+		for (uint32_t i = 0; i < facts->rows.count; i++) {
+			const struct ul_row *row = table_record(&facts->rows, i);
+			facts->wide |= sums_are_wide(&row->calls, 12, row->cost_pico_usd);
+		}
+		for (uint32_t i = 0; i < facts->quarters.count; i++) {
+			const struct ul_sum *quarter = table_record(&facts->quarters, i);
+			facts->wide |= sums_are_wide(&quarter->calls, 10, quarter->cost_pico_usd);
+		}
+		static_assert(offsetof(struct ul_row, cost_pico_usd) - offsetof(struct ul_row, calls) == 12 * 8,
+			      "sums");
+		static_assert(offsetof(struct ul_sum, cost_pico_usd) - offsetof(struct ul_sum, calls) == 10 * 8,
+			      "sums");
+		facts->unchecked = UNCHECKED_MAX;
+	}
+	if (facts->wide)
+		return false;
+	facts->unchecked -= calls;
+	return true;
+}
+
 /* ---- whole files ------------------------------------------------------------------------------------------- */
 
 /* Add the numbers of a row to another's, whose key stays. False: a sum left its field. */
@@ -216,6 +287,7 @@ void facts_add_row(struct facts *facts, const struct ul_row *row)
 	struct ul_row *sum = get(facts, &facts->rows, row);
 	if (sum && !row_add(sum, row))
 		facts->error = -EOVERFLOW;
+	facts->unchecked = 0;
 }
 
 void facts_add_histograms(struct facts *facts, const struct facts *more)
@@ -230,6 +302,26 @@ void facts_add_histograms(struct facts *facts, const struct facts *more)
 			if (from->counts[j])
 				add_bucket(facts, key, from->first + j, from->counts[j]);
 	}
+}
+
+static void add_quarter(struct facts *facts, const struct ul_sum *more)
+{
+	struct ul_sum *quarter = get(facts, &facts->quarters, more);
+	if (quarter && !sum_add(quarter, more))
+		facts->error = -EOVERFLOW;
+	facts->unchecked = 0;
+}
+
+void facts_add_facts(struct facts *facts, const struct facts *more)
+{
+	for (uint32_t i = 0; i < more->rows.count; i++)
+		facts_add_row(facts, table_record(&more->rows, i));
+	for (uint32_t i = 0; i < more->quarters.count; i++)
+		add_quarter(facts, table_record(&more->quarters, i));
+	facts_add_histograms(facts, more);
+	if (more->error)
+		facts->error = more->error;
+	facts->wide |= more->wide;
 }
 
 void facts_add_records(struct facts *facts, const uint32_t *name_of, const struct ul_container *file)
@@ -266,9 +358,7 @@ static void add_quarters(struct facts *facts, const uint32_t *name_of, const str
 		struct ul_sum more = quarters[i];
 		more.first = name_of[more.first];
 		more.second = name_of[more.second];
-		struct ul_sum *quarter = get(facts, &facts->quarters, &more);
-		if (quarter && !sum_add(quarter, &more))
-			facts->error = -EOVERFLOW;
+		add_quarter(facts, &more);
 	}
 }
 

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "money.h"
 #include "sums.h"
 
 /* Who and what a call was, as the facts key it: numbers of `names`. */
@@ -35,6 +36,8 @@ struct facts {
 	struct table rows;       /* struct ul_row, its indexes numbers of `names` */
 	struct table quarters;   /* struct ul_sum, likewise */
 	struct table histograms; /* struct histogram */
+	uint32_t unchecked;      /* how many calls facts_add_at() may add before the sums are looked at again */
+	bool wide;               /* a sum is so large that it may not */
 	int error;               /* -ENOMEM, or -EOVERFLOW: a sum left its field; for good */
 };
 
@@ -44,6 +47,34 @@ void facts_clear(struct facts *facts);
 /* Add a call, or take it back if the slot is a reversal. */
 void facts_add_call(struct facts *facts, const struct call_names *names, const struct ul_slot *slot);
 void facts_add_balance(struct facts *facts, const struct call_names *names, const struct ul_slot *slot);
+
+/*
+ * The same for many calls, faster: where a call goes is found once for all that go there, as numbers of records; then it is added there
+ * without a check of each sum. Sums stay below 2^62 between looks at all of them, 2^20 calls apart, and a call adds less than 2^42.
+ */
+struct facts_place {
+	uint32_t row;
+	uint32_t latency, ttft; /* histograms */
+	uint32_t quarter;
+};
+
+enum { FACTS_NOWHERE = UINT32_MAX }; /* no memory: `error` is set */
+uint32_t facts_find_row(struct facts *facts, const struct call_names *names, const struct ul_slot *slot);
+uint32_t facts_find_quarter(struct facts *facts, const struct call_names *names, int32_t quarter);
+/* The histogram of a measure, with room for the value's bucket, which is told. */
+uint32_t facts_find_histogram(struct facts *facts, const struct call_names *names, enum ul_measure measure);
+bool facts_reach(struct facts *facts, uint32_t histogram, uint32_t bucket);
+
+/* May so many calls be added at places? */
+bool facts_may_add(struct facts *facts, uint32_t calls);
+
+/* Add a call (no reversal) that is for this day, after facts_may_add(). `latency` and `ttft` are buckets that the place's histograms reach, looked at only if the
+ * call has these. */
+static inline void facts_add_at(struct facts *facts, struct facts_place place, const struct ul_slot *slot, bool error,
+				uint32_t latency, uint32_t ttft);
+
+/* Add all that another one of the same day and names holds. */
+void facts_add_facts(struct facts *facts, const struct facts *more);
 
 /* Add all that a valid fact file holds. */
 void facts_add_file(struct facts *facts, struct names *names, const struct ul_container *file);
@@ -81,5 +112,74 @@ void facts_draft_clear(struct facts_draft *draft);
 
 /* The prompt band of so many tokens (FORMAT.md 7). */
 uint8_t prompt_band(uint64_t prompt_tokens);
+
+/* ---- inline, as it is called for every call that is folded ---- */
+
+/* The prompt band of a call; most are in the first. */
+static inline uint8_t call_prompt_band(const struct ul_call_body *call)
+{
+	uint64_t prompt_tokens = (uint64_t)call->input_tokens + call->cache_read_tokens + call->cache_write_5m_tokens +
+				 call->cache_write_1h_tokens;
+	return prompt_tokens <= 128000 ? 0 : prompt_band(prompt_tokens);
+}
+
+static inline int32_t quarter_of(int64_t time_ns)
+{
+	return (int32_t)(time_ns / UL_QUARTER_NS - (time_ns % UL_QUARTER_NS < 0));
+}
+
+static inline int64_t call_latency_us(const struct ul_slot *slot)
+{
+	return slot->body.call.latency * (slot->word & UL_LATENCY_MS ? INT64_C(1000) : INT64_C(1));
+}
+
+typedef int64_t facts_pair __attribute__((vector_size(16), aligned(8), may_alias));
+
+/* The sums of two kinds of tokens at once, in a row and in a quarter. */
+static inline void facts_add_pair(int64_t *row, int64_t *quarter, const uint32_t *counts)
+{
+	facts_pair pair = {counts[0], counts[1]};
+	*(facts_pair *)row += pair;
+	*(facts_pair *)quarter += pair;
+}
+
+static inline void facts_add_cost(struct ul_i128 *sum, int64_t cost)
+{
+	*sum = money_stored((money_t)((unsigned __int128)money_of(*sum) + (unsigned __int128)(money_t)cost));
+}
+
+static inline void facts_count(struct facts *facts, uint32_t number, uint32_t bucket)
+{
+	const struct histogram *histogram = table_record(&facts->histograms, number);
+	assert(bucket - histogram->first < histogram->count);
+	histogram->counts[bucket - histogram->first]++;
+}
+
+static inline void facts_add_at(struct facts *facts, struct facts_place place, const struct ul_slot *slot, bool error,
+				uint32_t latency, uint32_t ttft)
+{
+	struct ul_row *row = table_record(&facts->rows, place.row);
+	struct ul_sum *quarter = table_record(&facts->quarters, place.quarter);
+	const struct ul_call_body *call = &slot->body.call;
+	const uint32_t *counts = &call->input_tokens;
+	row->calls++;
+	quarter->calls++;
+	quarter->errors += error;
+	quarter->unpriced_calls += (slot->word & UL_UNPRICED) != 0;
+	for (size_t i = 0; i < UL_TOKEN_KINDS; i += 2)
+		facts_add_pair(&row->tokens[i], &quarter->tokens[i], &counts[i]);
+	facts_add_cost(&row->cost_pico_usd, call->cost_pico_usd);
+	facts_add_cost(&quarter->cost_pico_usd, call->cost_pico_usd);
+	if (!(slot->word & UL_LATENCY_UNKNOWN)) {
+		row->latency_calls++;
+		row->latency_sum_us += call_latency_us(slot);
+		facts_count(facts, place.latency, latency);
+	}
+	if (call->ttft_us) {
+		row->ttft_calls++;
+		row->ttft_sum_us += call->ttft_us;
+		facts_count(facts, place.ttft, ttft);
+	}
+}
 
 #endif

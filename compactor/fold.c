@@ -28,7 +28,15 @@ int fold_open(struct fold *fold, const struct ul_conf *conf, struct names *names
 	table_init(&fold->models, sizeof(struct meaning));
 	table_init(&fold->contexts, sizeof(struct meaning));
 	fold->candidates = os_allocate(CANDIDATES_MAX, sizeof(*fold->candidates));
-	return fold->candidates ? 0 : -ENOMEM;
+	fold->candidate_pages = os_allocate(CANDIDATE_PAGES, sizeof(*fold->candidate_pages));
+	fold->known_models = os_allocate(DEFINITIONS_KNOWN, sizeof(*fold->known_models));
+	fold->known_contexts = os_allocate(DEFINITIONS_KNOWN, sizeof(*fold->known_contexts));
+	fold->places = os_allocate_aligned(64, sizeof(*fold->places));
+	for (size_t i = 0; i < FULL_PAGES; i++)
+		fold->full_pages_oldest_ns[i] = INT64_MIN;
+	return fold->candidates && fold->candidate_pages && fold->known_models && fold->known_contexts && fold->places
+		       ? 0
+		       : -ENOMEM;
 }
 
 void fold_close(struct fold *fold)
@@ -39,6 +47,10 @@ void fold_close(struct fold *fold)
 	}
 	free(fold->days);
 	free(fold->candidates);
+	free(fold->candidate_pages);
+	free(fold->known_models);
+	free(fold->known_contexts);
+	free(fold->places);
 	free(fold->last_calls);
 	free(fold->taken_back);
 	free(fold->id_changes);
@@ -169,26 +181,19 @@ static struct meaning *find_meaning(struct fold *fold, struct table *table, uint
 	return meaning;
 }
 
-/* The names of a call or balance. False: no memory. */
+static inline struct call_names names_of(const struct meaning *model, const struct meaning *context)
+{
+	return (struct call_names){model->first, model->second, context->first, context->second, context->error};
+}
+
+/* The names of a call or balance; slot 0 is no definition, and means what one that cannot be read does. False: no memory. */
 static inline bool find_names(struct fold *fold, const struct ul_slot *slot, struct call_names *names)
 {
-	uint32_t model = slot->tag & UL_SLOT_MASK, context = slot->word & UL_SLOT_MASK;
-	*names = (struct call_names){NAME_UNKNOWN, NAME_UNKNOWN, NAME_NO_DIMENSIONS, NAME_EMPTY, false};
-	if (model) {
-		const struct meaning *meaning = find_meaning(fold, &fold->models, model, resolve_model);
-		if (!meaning)
-			return false;
-		names->provider = meaning->first;
-		names->model = meaning->second;
-	}
-	if (context) {
-		const struct meaning *meaning = find_meaning(fold, &fold->contexts, context, resolve_context);
-		if (!meaning)
-			return false;
-		names->dimensions = meaning->first;
-		names->operation = meaning->second;
-		names->error = meaning->error;
-	}
+	const struct meaning *model = find_meaning(fold, &fold->models, slot->tag & UL_SLOT_MASK, resolve_model);
+	const struct meaning *context = find_meaning(fold, &fold->contexts, slot->word & UL_SLOT_MASK, resolve_context);
+	if (!model || !context)
+		return false;
+	*names = names_of(model, context);
 	return true;
 }
 
@@ -262,6 +267,69 @@ static inline void add_candidate(struct fold *fold, uint32_t number, int64_t tim
 		cut_candidates(fold);
 	fold->candidates[fold->candidate_count++] =
 		(struct candidate){time_ns, fold->group_number, number, CANDIDATE_NEW};
+}
+
+/* Make candidates of the calls in the pages that may still hold one. 0, or -EIO: a slot that was valid is not any more. */
+static int settle_pages(struct fold *fold)
+{
+	for (size_t i = 0; i < fold->candidate_page_count; i++) {
+		const struct candidate_page *page = &fold->candidate_pages[i];
+		for (uint64_t rest = page->calls; rest && page->newest_ns >= fold->candidate_from_ns;
+		     rest &= rest - 1) {
+			struct ul_slot slot;
+			uint32_t number = page->first + (uint32_t)__builtin_ctzll(rest);
+			if (!group_slot(fold->reader, number, &slot))
+				return -EIO;
+			add_candidate(fold, number, slot.body.call.time_ns);
+		}
+	}
+	fold->candidate_page_count = 0;
+	return 0;
+}
+
+/* Forget the pages whose calls are all too old by now. */
+static void drop_pages(struct fold *fold)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < fold->candidate_page_count; i++)
+		if (fold->candidate_pages[i].newest_ns >= fold->candidate_from_ns)
+			fold->candidate_pages[kept++] = fold->candidate_pages[i];
+	fold->candidate_page_count = kept;
+}
+
+/* Where as many pages as that hold the list's number of calls together begin at some time or later, no earlier call can be among the last. */
+static void note_full_page(struct fold *fold, int64_t oldest_ns)
+{
+	size_t least = 0, next = 0;
+	for (size_t i = 1; i < FULL_PAGES; i++)
+		if (fold->full_pages_oldest_ns[i] < fold->full_pages_oldest_ns[least])
+			least = i;
+	if (oldest_ns <= fold->full_pages_oldest_ns[least])
+		return;
+	fold->full_pages_oldest_ns[least] = oldest_ns;
+	for (size_t i = 1; i < FULL_PAGES; i++)
+		if (fold->full_pages_oldest_ns[i] < fold->full_pages_oldest_ns[next])
+			next = i;
+	if (fold->full_pages_oldest_ns[next] > fold->candidate_from_ns)
+		fold->candidate_from_ns = fold->full_pages_oldest_ns[next];
+}
+
+/* The calls of a page may be among the last: in the order of time each page is newer than the one before, and single candidates would cost as
+ * much as their sums. */
+static int add_candidate_page(struct fold *fold, struct candidate_page page, int64_t oldest_ns)
+{
+	int error = 0;
+	if (page.newest_ns < fold->candidate_from_ns)
+		return 0;
+	if (__builtin_popcountll(page.calls) >= FULL_PAGE_CALLS)
+		note_full_page(fold, oldest_ns);
+	if (fold->candidate_page_count == CANDIDATE_PAGES)
+		drop_pages(fold);
+	if (fold->candidate_page_count == CANDIDATE_PAGES)
+		error = settle_pages(fold);
+	if (!error)
+		fold->candidate_pages[fold->candidate_page_count++] = page;
+	return error;
 }
 
 static struct ul_last_call last_call(struct fold *fold, uint32_t number, const struct ul_slot *slot,
@@ -363,6 +431,13 @@ static void fold_id(struct fold *fold, uint32_t number, const struct ul_slot *sl
 		taken_back[fold->taken_back_count++] = (struct taken_back){call};
 }
 
+static void note_newest(struct fold *fold, int64_t time_ns)
+{
+	if (!fold->any_call || time_ns > fold->newest_ns)
+		fold->newest_ns = time_ns;
+	fold->any_call = true;
+}
+
 static void fold_call(struct fold *fold, uint32_t number, const struct ul_slot *slot, const struct ul_slot *before)
 {
 	struct call_names names;
@@ -379,9 +454,7 @@ static void fold_call(struct fold *fold, uint32_t number, const struct ul_slot *
 	if (ul_slot_kind(slot) == UL_KIND_REVERSAL)
 		return;
 	add_candidate(fold, number, time_ns);
-	if (!fold->any_call || time_ns > fold->newest_ns)
-		fold->newest_ns = time_ns;
-	fold->any_call = true;
+	note_newest(fold, time_ns);
 }
 
 static void fold_balance(struct fold *fold, const struct ul_slot *slot)
@@ -396,28 +469,209 @@ static void fold_balance(struct fold *fold, const struct ul_slot *slot)
 	fold->balances++;
 }
 
-static int fold_slot(void *arg, uint32_t number, const struct ul_slot *slot, const struct ul_slot *before)
+static void fold_slot(struct fold *fold, uint32_t number, const struct ul_slot *slot, const struct ul_slot *before)
 {
-	struct fold *fold = arg;
 	enum ul_kind kind = ul_slot_kind(slot);
 	if (kind == UL_KIND_CALL || kind == UL_KIND_REVERSAL)
 		fold_call(fold, number, slot, before);
 	else if (kind == UL_KIND_BALANCE)
 		fold_balance(fold, slot);
-	if (fold->added && runs_append(fold->added, number))
+}
+
+/* ---- pages ------------------------------------------------------------------------------------------------- */
+
+/* Calls whose places are found, to be added together: meanwhile the memory of their places is on its way. */
+struct batch {
+	struct facts *facts;
+	uint32_t count;
+	struct batched {
+		const struct ul_slot *slot;
+		struct facts_place place;
+		uint32_t latency, ttft; /* buckets */
+		bool error;
+	} calls[UL_PAGE_SLOTS];
+};
+
+static void add_one(struct fold *fold, struct facts *facts, const struct ul_slot *slot)
+{
+	struct call_names names;
+	if (find_names(fold, slot, &names))
+		facts_add_call(facts, &names, slot);
+}
+
+static void add_batch(struct fold *fold, struct batch *batch)
+{
+	struct facts *facts = batch->facts;
+	if (!batch->count)
+		return;
+	bool fast = facts_may_add(facts, batch->count);
+	for (uint32_t i = 0; i < batch->count; i++) {
+		const struct batched *call = &batch->calls[i];
+		if (fast)
+			facts_add_at(facts, call->place, call->slot, call->error, call->latency, call->ttft);
+		else
+			add_one(fold, facts, call->slot);
+	}
+	if (facts->error)
+		fold->error = facts->error;
+	fold->calls += batch->count;
+	batch->count = 0;
+}
+
+/* The stretch of time about a call. Its facts are NULL if the day is not wanted, or if there is no memory, and then `error` is set. */
+static void find_span(struct fold *fold, int64_t time_ns)
+{
+	struct facts *facts = facts_at(fold, time_ns);
+	int32_t quarter = quarter_of(time_ns);
+	/* Near the ends of time a quarter begins or ends where no time is. */
+	__int128 start = (__int128)quarter * UL_QUARTER_NS, end = start + UL_QUARTER_NS;
+	if (start < fold->calendar.start_ns)
+		start = fold->calendar.start_ns;
+	if (end > fold->calendar.end_ns)
+		end = fold->calendar.end_ns;
+	fold->span = (struct fold_span){.start_ns = (uint64_t)start,
+					.length_ns = end > start ? (uint64_t)(end - start) : 0,
+					.facts = facts,
+					.quarter = quarter,
+					.epoch = (uint64_t)fold->group_serial << 32 | (uint32_t)fold->calendar.day};
+}
+
+/* What a definition means, and its number in the table. NULL: no memory. */
+static inline const struct meaning *find_known(struct fold *fold, struct table *table, struct known_definition *known,
+					       uint32_t slot, uint32_t *number,
+					       void (*resolve)(struct fold *fold, struct meaning *meaning))
+{
+	known += slot % DEFINITIONS_KNOWN;
+	if (__builtin_expect(known->slot != slot, 0)) {
+		const struct meaning *found = find_meaning(fold, table, slot, resolve);
+		if (!found)
+			return NULL;
+		*known = (struct known_definition){slot, table_number(table, found)};
+	}
+	*number = known->number;
+	return table_record(table, known->number);
+}
+
+/* Find where a value's bucket is, and have it brought. */
+static inline bool bring_bucket(struct facts *facts, uint32_t number, uint32_t bucket)
+{
+	const struct histogram *histogram = table_record(&facts->histograms, number);
+	if (__builtin_expect(bucket - histogram->first >= histogram->count, 0) && !facts_reach(facts, number, bucket))
+		return false;
+	__builtin_prefetch(&histogram->counts[bucket - histogram->first], 1);
+	return true;
+}
+
+static inline bool bring_place(struct facts *facts, struct batched *call)
+{
+	const struct ul_slot *slot = call->slot;
+	const struct ul_row *row = table_record(&facts->rows, call->place.row);
+	__builtin_prefetch(row, 1);
+	__builtin_prefetch(&row->latency_calls, 1);
+	call->latency = ul_bucket_of((uint64_t)call_latency_us(slot));
+	call->ttft = ul_bucket_of(slot->body.call.ttft_us);
+	if (!(slot->word & UL_LATENCY_UNKNOWN) && !bring_bucket(facts, call->place.latency, call->latency))
+		return false;
+	return !slot->body.call.ttft_us || bring_bucket(facts, call->place.ttft, call->ttft);
+}
+
+/* Put a call of the span's day into the batch. */
+static inline void prepare(struct fold *fold, struct batch *batch, const struct ul_slot *slot)
+{
+	struct facts *facts = fold->span.facts;
+	struct batched *call = &batch->calls[batch->count];
+	uint32_t model_number = 0, context_number = 0;
+	const struct meaning *model = find_known(fold, &fold->models, fold->known_models, slot->tag & UL_SLOT_MASK,
+						 &model_number, resolve_model);
+	const struct meaning *context = find_known(fold, &fold->contexts, fold->known_contexts,
+						   slot->word & UL_SLOT_MASK, &context_number, resolve_context);
+	if (!model || !context)
+		return;
+	struct place_key key = place_key(fold->span.epoch, model_number, context_number, fold->span.quarter, slot);
+	call->slot = slot;
+	call->error = context->error;
+	if (__builtin_expect(!places_know(fold->places, &key, &call->place), 0)) {
+		struct call_names names = names_of(model, context);
+		if (!places_find(fold->places, facts, &key, &names, slot, &call->place)) {
+			fold->error = facts->error;
+			return;
+		}
+	}
+	if (bring_place(facts, call))
+		batch->count++;
+	else
+		fold->error = facts->error;
+}
+
+/* Calls of a page without ids. 0 or -EIO. */
+static int fold_calls(struct fold *fold, const struct slot_page *page, uint64_t calls)
+{
+	struct batch batch;
+	struct candidate_page seen = {.newest_ns = INT64_MIN, .first = page->first};
+	int64_t oldest_ns = INT64_MAX;
+	batch.count = 0;
+	batch.facts = fold->span.facts;
+	for (uint64_t rest = calls; rest && !fold->error; rest &= rest - 1) {
+		const struct ul_slot *slot = &page->slots[__builtin_ctzll(rest)];
+		int64_t time_ns = slot->body.call.time_ns;
+		if ((uint64_t)time_ns - fold->span.start_ns >= fold->span.length_ns) {
+			find_span(fold, time_ns);
+			if (fold->span.facts != batch.facts)
+				add_batch(fold, &batch);
+			batch.facts = fold->span.facts;
+		}
+		if (!batch.facts)
+			continue;
+		prepare(fold, &batch, slot);
+		seen.newest_ns = time_ns > seen.newest_ns ? time_ns : seen.newest_ns;
+		oldest_ns = time_ns < oldest_ns ? time_ns : oldest_ns;
+		seen.calls |= rest & -rest;
+	}
+	add_batch(fold, &batch);
+	if (!seen.calls || fold->error)
+		return 0;
+	note_newest(fold, seen.newest_ns);
+	return add_candidate_page(fold, seen, oldest_ns);
+}
+
+static int fold_page(void *arg, const struct slot_page *page)
+{
+	struct fold *fold = arg;
+	uint64_t folded = page->valid & page->wanted, calls = page->valid & page->plain, ids = 0;
+	for (uint64_t rest = page->valid & ~page->plain; rest; rest &= rest - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(rest);
+		enum ul_kind kind = ul_slot_kind(&page->slots[i]);
+		calls |= (uint64_t)(kind == UL_KIND_CALL) << i;
+		ids |= (uint64_t)(kind == UL_KIND_CALL_ID) << i;
+	}
+	calls &= folded & ~(ids << 1);
+	int error = fold_calls(fold, page, calls);
+	for (uint64_t rest = folded & ~calls; rest && !fold->error; rest &= rest - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(rest);
+		fold_slot(fold, page->first + i, &page->slots[i], slot_page_before(page, i));
+	}
+	if (fold->added && runs_append_bits(fold->added, page->first, folded))
 		fold->error = -ENOMEM;
-	return fold->error;
+	return fold->error ? fold->error : error;
 }
 
 int fold_group(struct fold *fold, struct group_reader *reader, uint32_t group_number, const struct runs *runs,
-	       bool again, struct runs *added)
+	       bool again, struct slot_range range, struct runs *added)
 {
 	fold->reader = reader;
 	fold->group_number = group_number;
+	fold->group_serial++;
+	fold->span.length_ns = 0;
+	fold->candidate_page_count = 0;
 	fold->added = added;
 	table_clear(&fold->models);
 	table_clear(&fold->contexts);
-	int error = group_visit(reader, runs, again, fold_slot, fold, &fold->counts);
+	/* No slot has this number. */
+	memset(fold->known_models, 0xff, DEFINITIONS_KNOWN * sizeof(*fold->known_models));
+	memset(fold->known_contexts, 0xff, DEFINITIONS_KNOWN * sizeof(*fold->known_contexts));
+	int error = group_visit_pages(reader, range, runs, again, fold_page, fold, &fold->counts);
+	if (!error)
+		error = settle_pages(fold);
 	if (!error)
 		error = settle_candidates(fold);
 	if (!fold->error && (fold->names->error || error == -ENOMEM))

@@ -9,6 +9,7 @@
 #include "checkpoint.h"
 #include "ids.h"
 #include "merge.h"
+#include "places.h"
 
 /* A call that may be among the last ones: seen while folding, read again when it turns out to be. */
 struct candidate {
@@ -21,6 +22,33 @@ struct candidate {
 /* A reversal of a call with an id. */
 struct taken_back {
 	struct ul_last_call call; /* as the list would hold the call */
+};
+
+/* Calls of one page that may be among the last ones: they become candidates when the group ends, if they still may be. */
+struct candidate_page {
+	int64_t newest_ns;
+	uint32_t first;
+	uint64_t calls; /* a bit for each slot */
+};
+
+enum {
+	CANDIDATE_PAGES = 512,
+	FULL_PAGES = 32,
+	FULL_PAGE_CALLS = UL_LAST_CALLS / FULL_PAGES + 1,
+	DEFINITIONS_KNOWN = 4096
+};
+
+/* Which record of `models` or `contexts` a definition's slot has; by the slot's lowest bits. */
+struct known_definition {
+	uint32_t slot, number;
+};
+
+/* A stretch of time in which day and quarter of an hour are the same: [start, start + length). */
+struct fold_span {
+	uint64_t start_ns, length_ns;
+	struct facts *facts; /* NULL: the day is not wanted */
+	int32_t quarter;
+	uint64_t epoch;
 };
 
 struct fold {
@@ -36,6 +64,9 @@ struct fold {
 
 	struct candidate *candidates;
 	size_t candidate_count;
+	struct candidate_page *candidate_pages; /* of the group at hand */
+	size_t candidate_page_count;
+	int64_t full_pages_oldest_ns[FULL_PAGES]; /* of the pages with enough calls: the latest of their oldest ones */
 	struct ul_last_call *last_calls;
 	size_t last_call_count, last_call_room;
 	int64_t candidate_from_ns; /* older calls cannot be among the last */
@@ -52,8 +83,13 @@ struct fold {
 
 	struct group_reader *reader; /* of the group being folded */
 	uint32_t group_number;
-	struct table models; /* of its definitions */
+	uint32_t group_serial; /* one for each call of fold_group() */
+	struct table models;   /* of its definitions */
 	struct table contexts;
+	struct known_definition *known_models; /* DEFINITIONS_KNOWN of each */
+	struct known_definition *known_contexts;
+	struct places *places;
+	struct fold_span span;
 	struct runs *added;
 	int error; /* -ENOMEM or -EOVERFLOW, for good */
 };
@@ -63,12 +99,12 @@ int fold_open(struct fold *fold, const struct ul_conf *conf, struct names *names
 void fold_close(struct fold *fold);
 
 /*
- * Fold the valid slots of a group that are not in `runs` (`again`: that are), appending them to `added` unless that is NULL.
+ * Fold the valid slots of a range of a group that are not in `runs` (`again`: that are), appending them to `added` unless that is NULL.
  * Groups must be numbered in the order of their ids. 0; a negative code of a read, after which the sums are of no use, but another fold
  * without the group can be made; fold->error, if it is set, means that none can.
  */
 int fold_group(struct fold *fold, struct group_reader *reader, uint32_t group_number, const struct runs *runs,
-	       bool again, struct runs *added);
+	       bool again, struct slot_range range, struct runs *added);
 
 /* The facts of a day; NULL if it has none. */
 struct facts *fold_find_day(const struct fold *fold, int32_t day);

@@ -90,7 +90,9 @@ static int run_group(struct pass *pass, uint32_t number, struct group_reader *re
 	uint64_t calls = pass->fold.calls;
 	note_state(result, reader);
 	pass_report_cut(pass->findings, reader, runs);
-	int error = fold_group(&pass->fold, reader, number, runs, pass->again, pass->again ? NULL : &result->added);
+	int error = fold_group(&pass->fold, reader, number, runs, pass->again,
+			       (struct slot_range){reader->first_slot, reader->end_slot},
+			       pass->again ? NULL : &result->added);
 	if (!error && pass->sync)
 		error = group_sync(reader);
 	result->calls = (int64_t)(pass->fold.calls - calls);

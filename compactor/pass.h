@@ -26,6 +26,7 @@ struct pass {
 	struct findings *findings;
 	bool again; /* fold what is folded already, and nothing else */
 	bool sync;
+	uint32_t threads;         /* 0: as many as serve */
 	const int32_t *only_days; /* in order; NULL: all */
 	size_t only_day_count;
 	struct group_result *results; /* by group: made by pass_run() */

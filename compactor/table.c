@@ -5,7 +5,7 @@
 
 #include "os.h"
 
-enum { ROOM_FIRST = 16 };
+enum { ROOM_FIRST = 16, TABLE_ALIGNMENT = 64 };
 
 void table_clear(struct table *table)
 {
@@ -28,9 +28,13 @@ static int grow(struct table *table)
 	uint32_t room = table->room ? 2 * table->room : ROOM_FIRST;
 	if (room > UINT32_MAX / 4)
 		return -1;
-	uint8_t *records = os_reallocate(table->records, room, table->record_bytes);
+	/* Whole cache lines to a record that has their size. */
+	uint8_t *records = os_allocate_aligned(TABLE_ALIGNMENT, (size_t)room * table->record_bytes);
 	if (!records)
 		return -1;
+	if (table->count)
+		memcpy(records, table->records, table->count * table->record_bytes);
+	free(table->records);
 	table->records = records;
 	uint32_t *buckets = os_allocate((size_t)room * 2, sizeof(*buckets));
 	if (!buckets)

@@ -50,4 +50,10 @@ static inline void *table_get(struct table *table, const void *key)
 	return table_search(table, wanted);
 }
 
+/* The number of a record. */
+static inline uint32_t table_number(const struct table *table, const void *record)
+{
+	return (uint32_t)((size_t)((const uint8_t *)record - table->records) / table->record_bytes);
+}
+
 #endif

@@ -106,12 +106,15 @@ void verification_clear(struct verification *found)
 
 /* ---- segments ------------------------------------------------------------------------------------------------ */
 
+enum { SOUND_MODELS = 256 };
+
 struct segment_check {
 	struct checked_file *file;
 	const struct ul_reader *reader;
 	const struct group_reader *whole; /* all files of the segment: a definition may be sound in another one */
 	struct table models;
-	uint64_t nameless; /* calls whose model's definition does not read */
+	uint32_t sound[SOUND_MODELS]; /* slots of definitions that read, where the lowest bits say; 0: none */
+	uint64_t nameless;            /* calls whose model's definition does not read */
 };
 
 /* What is known of a definition of a model; the first 16 bytes are the key. */
@@ -135,19 +138,36 @@ static int check_model(struct segment_check *check, uint32_t slot)
 		model->damaged = group_text(check->whole, slot, UL_CLASS_MODEL, text) < 0;
 	model->known = 1;
 	check->nameless += model->damaged;
+	if (!model->damaged)
+		check->sound[slot % SOUND_MODELS] = slot;
 	return 0;
 }
 
-static int count_slot(void *arg, uint32_t number, const struct ul_slot *slot, const struct ul_slot *before)
+static bool slot_counts_as_call(const struct ul_slot *slot)
+{
+	enum ul_kind kind = ul_slot_kind(slot);
+	return kind == UL_KIND_CALL || kind == UL_KIND_REVERSAL || kind == UL_KIND_BALANCE;
+}
+
+static int count_page(void *arg, const struct slot_page *page)
 {
 	struct segment_check *check = arg;
-	enum ul_kind kind = ul_slot_kind(slot);
-	(void)before;
-	if (kind != UL_KIND_CALL && kind != UL_KIND_REVERSAL && kind != UL_KIND_BALANCE)
-		return 0;
-	check->file->calls++;
-	check->file->durable += number % UL_PAGE_SLOTS < check->reader->durable[number / UL_PAGE_SLOTS];
-	return check_model(check, slot->tag & UL_SLOT_MASK);
+	uint64_t valid = page->valid & page->wanted, calls = valid & page->plain;
+	uint32_t durable = check->reader->durable[page->first / UL_PAGE_SLOTS];
+	int error = 0;
+	for (uint64_t rest = valid & ~calls; rest; rest &= rest - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(rest);
+		calls |= (uint64_t)slot_counts_as_call(&page->slots[i]) << i;
+	}
+	check->file->calls += (uint64_t)__builtin_popcountll(calls);
+	check->file->durable += (uint64_t)__builtin_popcountll(
+		durable < UL_PAGE_SLOTS ? calls & (((uint64_t)1 << durable) - 1) : calls);
+	for (uint64_t rest = calls; rest && !error; rest &= rest - 1) {
+		uint32_t model = page->slots[__builtin_ctzll(rest)].tag & UL_SLOT_MASK;
+		if (model != check->sound[model % SOUND_MODELS])
+			error = check_model(check, model);
+	}
+	return error;
 }
 
 static void note_bad(void *arg, uint32_t number, enum ul_slot_state state)
@@ -253,7 +273,8 @@ static void read_segment(struct verification *found, const struct view *view, co
 		table_init(&check.models, sizeof(struct model_check));
 		reader.bad = note_bad;
 		reader.bad_arg = &check;
-		error = group_visit(&reader, &none, false, count_slot, &check, &checked->slots);
+		struct slot_range all = {reader.first_slot, reader.end_slot};
+		error = group_visit_pages(&reader, all, &none, false, count_page, &check, &checked->slots);
 		check_state(found, checked, &reader.readers[0]);
 		nameless = check.nameless;
 		table_clear(&check.models);

@@ -705,14 +705,6 @@ void *ul_container_build(enum ul_container_kind kind, const struct ul_id *log_id
 
 /* Buckets: FORMAT.md 7. Values below 128 have a bucket each; above, 64 buckets cover each doubling. */
 
-uint32_t ul_bucket_of(uint64_t value_us)
-{
-	if (value_us < 128)
-		return (uint32_t)value_us;
-	uint32_t shift = (uint32_t)(63 - __builtin_clzll(value_us)) - 6;
-	return 64 * shift + (uint32_t)(value_us >> shift);
-}
-
 void ul_bucket_range(uint32_t bucket, uint64_t *least_us, uint64_t *greatest_us)
 {
 	assert(bucket <= UL_BUCKET_MAX);

@@ -71,7 +71,11 @@ enum { UL_BUCKET_MAX = 3775 };
 
 /* The histogram's bucket of a value in us, and the least and greatest value of a bucket up to UL_BUCKET_MAX
  * (FORMAT.md 7). */
-uint32_t ul_bucket_of(uint64_t value_us);
+static inline uint32_t ul_bucket_of(uint64_t value_us)
+{
+	uint32_t shift = 57 - (uint32_t)__builtin_clzll(value_us | 64); /* 0 below 128 */
+	return 64 * shift + (uint32_t)(value_us >> shift);
+}
 void ul_bucket_range(uint32_t bucket, uint64_t *least_us, uint64_t *greatest_us);
 
 #endif
