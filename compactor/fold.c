@@ -136,6 +136,18 @@ static inline struct facts *facts_at(struct fold *fold, int64_t time_ns)
 
 /* ---- names ------------------------------------------------------------------------------------------------- */
 
+static void lock_names(struct fold *fold)
+{
+	if (fold->names_lock)
+		pthread_mutex_lock(fold->names_lock);
+}
+
+static void unlock_names(struct fold *fold)
+{
+	if (fold->names_lock)
+		pthread_mutex_unlock(fold->names_lock);
+}
+
 static void resolve_model(struct fold *fold, struct meaning *meaning)
 {
 	char text[UL_CONTEXT_BYTES_MAX];
@@ -175,7 +187,9 @@ static struct meaning *find_meaning(struct fold *fold, struct table *table, uint
 		return NULL;
 	}
 	if (!meaning->known) {
+		lock_names(fold);
 		resolve(fold, meaning);
+		unlock_names(fold);
 		meaning->known = 1;
 	}
 	return meaning;
@@ -203,7 +217,12 @@ static uint32_t context_name(struct fold *fold, const struct ul_slot *slot)
 	char text[UL_CONTEXT_BYTES_MAX];
 	uint32_t context = slot->word & UL_SLOT_MASK;
 	ssize_t bytes = context ? group_text(fold->reader, context, UL_CLASS_CONTEXT, text) : -1;
-	return bytes < 0 ? NAME_NO_DIMENSIONS : names_intern(fold->names, text, (size_t)bytes);
+	if (bytes < 0)
+		return NAME_NO_DIMENSIONS;
+	lock_names(fold);
+	uint32_t name = names_intern(fold->names, text, (size_t)bytes);
+	unlock_names(fold);
+	return name;
 }
 
 /* ---- the last calls ------------------------------------------------------------------------------------------ */
@@ -422,11 +441,11 @@ static void fold_id(struct fold *fold, uint32_t number, const struct ul_slot *sl
 		fold->error = -ENOMEM;
 		return;
 	}
-	changes[fold->id_change_count++] = (struct id_change){call.call_id,
-							      id_content(names_text(fold->names, call.provider),
-									 names_text(fold->names, call.model),
-									 names_text(fold->names, call.context), slot),
-							      reversal ? -1 : 1};
+	lock_names(fold);
+	uint64_t content = id_content(names_text(fold->names, call.provider), names_text(fold->names, call.model),
+				      names_text(fold->names, call.context), slot);
+	unlock_names(fold);
+	changes[fold->id_change_count++] = (struct id_change){call.call_id, content, reversal ? -1 : 1};
 	if (reversal)
 		taken_back[fold->taken_back_count++] = (struct taken_back){call};
 }
@@ -674,8 +693,97 @@ int fold_group(struct fold *fold, struct group_reader *reader, uint32_t group_nu
 		error = settle_pages(fold);
 	if (!error)
 		error = settle_candidates(fold);
+	lock_names(fold);
 	if (!fold->error && (fold->names->error || error == -ENOMEM))
 		fold->error = -ENOMEM;
+	unlock_names(fold);
 	fold->reader = NULL;
 	return fold->error ? fold->error : error;
+}
+
+/* ---- two folds ----------------------------------------------------------------------------------------------- */
+
+static bool merge_days(struct fold *fold, struct fold *more)
+{
+	for (size_t i = 0; i < more->day_count; i++) {
+		struct facts *from = more->days[i], *facts = fold_find_day(fold, from->day);
+		if (facts) {
+			facts_add_facts(facts, from);
+			if (facts->error)
+				fold->error = facts->error;
+			facts_clear(from);
+		} else {
+			facts = fold_get_day(fold, from->day);
+			if (facts) {
+				*facts = *from;
+				facts_init(from, from->day);
+			}
+		}
+		if (fold->error)
+			return false;
+	}
+	return true;
+}
+
+static void *append(void *array, size_t *count, size_t *room, const void *more, size_t more_count, size_t item_bytes)
+{
+	while (*room - *count < more_count) {
+		void *grown = grow(array, *room, room, item_bytes);
+		if (!grown)
+			return NULL;
+		array = grown;
+	}
+	if (more_count)
+		memcpy((uint8_t *)array + *count * item_bytes, more, more_count * item_bytes);
+	*count += more_count;
+	return array;
+}
+
+static bool merge_lists(struct fold *fold, const struct fold *more)
+{
+	uint32_t offset = (uint32_t)fold->last_call_count;
+	struct ul_last_call *calls = append(fold->last_calls, &fold->last_call_count, &fold->last_call_room,
+					    more->last_calls, more->last_call_count, sizeof(*calls));
+	fold->last_calls = calls ? calls : fold->last_calls;
+	struct taken_back *taken_back = append(fold->taken_back, &fold->taken_back_count, &fold->taken_back_room,
+					       more->taken_back, more->taken_back_count, sizeof(*taken_back));
+	fold->taken_back = taken_back ? taken_back : fold->taken_back;
+	struct id_change *changes = append(fold->id_changes, &fold->id_change_count, &fold->id_change_room,
+					   more->id_changes, more->id_change_count, sizeof(*changes));
+	fold->id_changes = changes ? changes : fold->id_changes;
+	if ((more->last_call_count && !calls) || (more->taken_back_count && !taken_back) ||
+	    (more->id_change_count && !changes)) {
+		fold->error = -ENOMEM;
+		return false;
+	}
+	/* Each has no more than the list holds. */
+	cut_candidates(fold);
+	assert(more->candidate_count <= UL_LAST_CALLS);
+	for (size_t i = 0; i < more->candidate_count; i++) {
+		struct candidate candidate = more->candidates[i];
+		candidate.call += offset;
+		fold->candidates[fold->candidate_count++] = candidate;
+	}
+	cut_candidates(fold);
+	return true;
+}
+
+bool fold_merge(struct fold *fold, struct fold *more)
+{
+	if (more->error)
+		fold->error = more->error;
+	if (fold->error || !merge_days(fold, more) || !merge_lists(fold, more))
+		return false;
+	if (!fold->counts.conflicts)
+		fold->counts.first_conflict = more->counts.first_conflict;
+	fold->counts.conflicts += more->counts.conflicts;
+	fold->counts.damaged += more->counts.damaged;
+	fold->counts.holes += more->counts.holes;
+	fold->counts.unfinished += more->counts.unfinished;
+	fold->counts.unknown += more->counts.unknown;
+	fold->calls += more->calls;
+	fold->balances += more->balances;
+	if (more->any_call)
+		note_newest(fold, more->newest_ns);
+	return true;
 }

@@ -5,6 +5,8 @@
 #ifndef USAGELOG_FOLD_H
 #define USAGELOG_FOLD_H
 
+#include <pthread.h>
+
 #include "calendar.h"
 #include "checkpoint.h"
 #include "ids.h"
@@ -54,6 +56,7 @@ struct fold_span {
 struct fold {
 	const struct ul_conf *conf;
 	struct names *names;
+	pthread_mutex_t *names_lock; /* held by whoever uses the names; NULL: nobody else does */
 	struct calendar calendar;
 	const int32_t *only_days; /* in order; NULL: all days */
 	size_t only_day_count;
@@ -105,6 +108,10 @@ void fold_close(struct fold *fold);
  */
 int fold_group(struct fold *fold, struct group_reader *reader, uint32_t group_number, const struct runs *runs,
 	       bool again, struct slot_range range, struct runs *added);
+
+/* Add all that another fold found, which is left without facts. Its names are the same, and its groups are the last ones of this one or come after
+ * them. False: `error` is set. */
+bool fold_merge(struct fold *fold, struct fold *more);
 
 /* The facts of a day; NULL if it has none. */
 struct facts *fold_find_day(const struct fold *fold, int32_t day);

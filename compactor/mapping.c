@@ -11,7 +11,6 @@
 static _Thread_local struct mapping *volatile reading;
 
 static struct sigaction before;
-static size_t host_page_bytes;
 
 static void handle(int signal, siginfo_t *info, void *context)
 {
@@ -21,29 +20,28 @@ static void handle(int signal, siginfo_t *info, void *context)
 	(void)context;
 	if (mapping && at - (uintptr_t)mapping->address < mapping->bytes) {
 		mapping->failed = 1;
-		if (!os_map_zeros_at((void *)(at / host_page_bytes * host_page_bytes), host_page_bytes))
+		if (!os_map_zeros_at((void *)(at / mapping->unit * mapping->unit), mapping->unit))
 			return;
 	}
 	/* The access is repeated on return, and then it is for whoever was there before. */
 	sigaction(SIGBUS, &before, NULL);
 }
 
-static void install(void)
-{
-	struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_RESTART};
-	host_page_bytes = (size_t)sysconf(_SC_PAGESIZE);
-	sigemptyset(&action.sa_mask);
-	sigaction(SIGBUS, &action, &before);
-}
-
-/* A signal of one's own access that is blocked kills. */
+/* Each time, as others may have put theirs in its place. A signal of one's own access that is blocked kills. */
 static void let_signal_in(void)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+	struct sigaction action = {.sa_sigaction = handle, .sa_flags = SA_SIGINFO | SA_RESTART}, found;
 	sigset_t set;
-	pthread_once(&once, install);
+	sigemptyset(&action.sa_mask);
 	sigemptyset(&set);
 	sigaddset(&set, SIGBUS);
+	pthread_mutex_lock(&mutex);
+	if (!sigaction(SIGBUS, NULL, &found) && found.sa_sigaction != handle) {
+		before = found;
+		sigaction(SIGBUS, &action, NULL);
+	}
+	pthread_mutex_unlock(&mutex);
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
@@ -55,12 +53,13 @@ void mapping_open(struct mapping *mapping, int fd, uint64_t offset, uint64_t byt
 	let_signal_in();
 	if (os_stat(fd, &found))
 		return;
-	/* Whole pages of the host only: the rest of the last one is read. */
-	uint64_t start = offset / host_page_bytes * host_page_bytes;
+	/* Whole pages only: the rest of the last one is read. */
+	uint64_t unit = (uint64_t)sysconf(_SC_PAGESIZE), start = offset / unit * unit;
 	uint64_t end = offset + bytes < (uint64_t)found.st_size ? offset + bytes : (uint64_t)found.st_size;
 	end = end / UL_PAGE_BYTES * UL_PAGE_BYTES;
 	if (end > start && !os_map_window(&address, (size_t)(end - start), fd, start))
-		*mapping = (struct mapping){.address = address, .bytes = (size_t)(end - start), .offset = start};
+		*mapping = (struct mapping){
+			.address = address, .bytes = (size_t)(end - start), .unit = (size_t)unit, .offset = start};
 }
 
 void mapping_close(struct mapping *mapping)

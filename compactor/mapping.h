@@ -16,6 +16,7 @@
 struct mapping {
 	uint8_t *address;
 	size_t bytes;
+	size_t unit;                  /* a page of the host */
 	uint64_t offset;              /* in the file, of `address` */
 	volatile sig_atomic_t failed; /* a page could not be had: none is, from then on */
 };

@@ -36,6 +36,14 @@ static bool needs_rescue(const struct ul_reader *reader)
 	return !ul_reader_has_writer(reader);
 }
 
+static uint32_t used_end(const struct ul_reader *reader)
+{
+	uint32_t page = reader->end_slot / UL_PAGE_SLOTS;
+	while (page > reader->first_slot / UL_PAGE_SLOTS && !reader->durable[page - 1])
+		page--;
+	return page > reader->first_slot / UL_PAGE_SLOTS ? page * UL_PAGE_SLOTS : reader->end_slot;
+}
+
 static void look_at(struct segment_file *file, int directory, const struct ul_id *log_id)
 {
 	struct ul_reader reader;
@@ -46,6 +54,8 @@ static void look_at(struct segment_file *file, int directory, const struct ul_id
 	file->id = reader.header.segment_id;
 	file->size_bytes = reader.header.size_bytes;
 	file->generation = reader.header.generation;
+	file->first_slot = reader.first_slot;
+	file->used_end = used_end(&reader);
 	file->original = ul_reader_is_original(&reader);
 	file->is_ours = memcmp(&reader.header.log_id, log_id, sizeof(*log_id)) == 0;
 	file->needs_rescue = file->is_ours && needs_rescue(&reader);

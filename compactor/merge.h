@@ -19,6 +19,8 @@ struct segment_file {
 	struct ul_id id;
 	uint64_t size_bytes; /* that the header says */
 	uint32_t generation;
+	uint32_t first_slot,
+		used_end;  /* entries; the end of those known durable, or of all there is room for if none is */
 	bool original;     /* the header is this file's own */
 	bool needs_rescue; /* its writer is dead, and a sync of this boot was under way or failed */
 	bool is_ours;      /* it has a header, and the log's id */

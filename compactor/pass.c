@@ -2,6 +2,7 @@
 #include "pass.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,19 +39,6 @@ static void note_state(struct group_result *result, const struct group_reader *r
 			result->dropped = UINT64_MAX;
 }
 
-static void report_conflicts(const struct pass *pass, const struct segment_group *group, uint64_t before)
-{
-	const struct slot_counts *counts = &pass->fold.counts;
-	char id[UL_ID_TEXT_BYTES];
-	if (counts->conflicts == before)
-		return;
-	ul_id_format(id, &group->id);
-	findings_add(pass->findings, FINDING_DAMAGE,
-		     "segment %s: its files hold different valid calls in %llu slots, slot %u being one; those of the "
-		     "lowest generation count",
-		     id, (unsigned long long)(counts->conflicts - before), counts->first_conflict);
-}
-
 void pass_report_cut(struct findings *findings, const struct group_reader *reader, const struct runs *runs)
 {
 	if (!runs->count)
@@ -80,54 +68,284 @@ static void report_bad(const struct pass *pass)
 	}
 }
 
-static int run_group(struct pass *pass, uint32_t number, struct group_reader *reader)
+/* ---- shares of the work ---------------------------------------------------------------------------------------- */
+
+/*
+ * A thread folds a run of groups, of the first and the last one maybe only a part: a log is written in the order of time, so that each thread
+ * has days of its own, but for some at the borders. What it finds is kept by part, and put together in the order of the parts, as one
+ * thread would have found it.
+ */
+enum { THREADS_MAX = 4, SHARE_SLOTS_MIN = 4 << 20 >> 6 };
+
+struct part {
+	uint32_t group;
+	struct slot_range range; /* cut where the group begins and ends */
+	struct group_result result;
+	struct slot_counts counts;
+	struct findings findings;
+	int error;
+};
+
+struct share {
+	struct pass *pass;
+	struct fold fold;
+	struct part *parts;
+	size_t part_count;
+	bool is_first; /* of its group's parts, the first one here is, too */
+	int error;     /* that ends the pass */
+	pthread_t thread;
+	bool started;
+};
+
+static void add_counts(struct slot_counts *counts, const struct slot_counts *after, const struct slot_counts *before)
 {
-	struct group_result *result = &pass->results[number];
-	const struct segment_group *group = &pass->segments->groups[number];
+	counts->damaged = after->damaged - before->damaged;
+	counts->unknown = after->unknown - before->unknown;
+	counts->conflicts = after->conflicts - before->conflicts;
+	counts->first_conflict = after->first_conflict;
+}
+
+static int fold_part(struct share *share, struct part *part, struct group_reader *reader, bool tell)
+{
+	struct pass *pass = share->pass;
+	struct fold *fold = &share->fold;
+	const struct segment_group *group = &pass->segments->groups[part->group];
 	const struct segment_state *state = checkpoint_find_segment(pass->checkpoint, &group->id);
 	const struct runs *runs = state ? &state->runs : &no_runs;
-	const struct slot_counts before = pass->fold.counts, *counts = &pass->fold.counts;
-	uint64_t calls = pass->fold.calls;
-	note_state(result, reader);
-	pass_report_cut(pass->findings, reader, runs);
-	int error = fold_group(&pass->fold, reader, number, runs, pass->again,
-			       (struct slot_range){reader->first_slot, reader->end_slot},
-			       pass->again ? NULL : &result->added);
+	uint64_t calls = fold->calls;
+	struct slot_counts before = fold->counts;
+	struct slot_range range = part->range;
+	range.first = range.first > reader->first_slot ? range.first : reader->first_slot;
+	range.end = range.end < reader->end_slot ? range.end : reader->end_slot;
+	note_state(&part->result, reader);
+	if (tell)
+		pass_report_cut(&part->findings, reader, runs);
+	int error = fold_group(fold, reader, part->group, runs, pass->again, range,
+			       pass->again ? NULL : &part->result.added);
 	if (!error && pass->sync)
 		error = group_sync(reader);
-	result->calls = (int64_t)(pass->fold.calls - calls);
-	result->bad = counts->damaged + counts->unknown - before.damaged - before.unknown;
-	report_conflicts(pass, group, before.conflicts);
+	part->result.calls = (int64_t)(fold->calls - calls);
+	add_counts(&part->counts, &fold->counts, &before);
+	part->result.bad = part->counts.damaged + part->counts.unknown;
 	return error;
 }
 
-/* 0: done; 1: a group was excluded; or an error that ends the pass. */
-static int try_groups(struct pass *pass)
+static void *run_share(void *arg)
 {
-	for (uint32_t i = 0; i < pass->segments->group_count; i++) {
-		struct segment_group *group = &pass->segments->groups[i];
+	struct share *share = arg;
+	struct pass *pass = share->pass;
+	for (size_t i = 0; i < share->part_count; i++) {
+		struct part *part = &share->parts[i];
 		struct group_reader reader;
-		char id[UL_ID_TEXT_BYTES];
-		if (group->excluded)
-			continue;
-		int error = group_open(&reader, pass->segments, group, pass->findings);
-		if (!error) {
-			error = run_group(pass, i, &reader);
+		struct findings told = {0};
+		bool tell = i || share->is_first;
+		part->error = group_open(&reader, pass->segments, &pass->segments->groups[part->group],
+					 tell ? &part->findings : &told);
+		findings_clear(&told);
+		if (!part->error) {
+			part->error = fold_part(share, part, &reader, tell);
 			group_close(&reader);
 		}
-		if (pass->fold.error || error == -ENOMEM)
-			return pass->fold.error ? pass->fold.error : -ENOMEM;
-		if (!error)
-			continue;
-		group->excluded = true;
-		ul_id_format(id, &group->id);
-		if (error != -ENOENT)
-			findings_add(pass->findings, FINDING_LEFT_OUT,
-				     "segment %s: cannot be read or synced (%s); left out; the next run tries again",
-				     id, usagelog_strerror(error));
-		return 1;
+		if (share->fold.error || part->error == -ENOMEM)
+			share->error = share->fold.error ? share->fold.error : -ENOMEM;
+		if (part->error || share->error)
+			break;
 	}
+	return NULL;
+}
+
+static uint64_t group_slots(const struct pass *pass, const struct segment_group *group)
+{
+	const struct segment_state *state = checkpoint_find_segment(pass->checkpoint, &group->id);
+	uint64_t folded = state ? runs_total(&state->runs) : 0, slots = 0;
+	if (group->excluded)
+		return 0;
+	for (uint32_t i = 0; i < group->file_count; i++)
+		if (group->files[i].used_end - group->files[i].first_slot > slots)
+			slots = group->files[i].used_end - group->files[i].first_slot;
+	if (pass->again)
+		return folded;
+	return slots > folded ? slots - folded : 0;
+}
+
+static uint32_t count_shares(const struct pass *pass, uint64_t slots)
+{
+	uint64_t worth = slots / SHARE_SLOTS_MIN;
+	uint32_t processors = os_processors();
+	if (pass->threads)
+		return pass->threads < THREADS_MAX ? pass->threads : THREADS_MAX;
+	if (worth > processors)
+		worth = processors;
+	return worth < 1 ? 1 : worth > THREADS_MAX ? THREADS_MAX : (uint32_t)worth;
+}
+
+/* Deal the groups out. A group is parted at the share of its slots, wherever in it those are that are not folded yet. `parts` has room for a part of
+ * each group and one more for each share. */
+static void deal(const struct pass *pass, struct share *shares, uint32_t share_count, struct part *parts,
+		 uint64_t slots)
+{
+	uint32_t number = 0;
+	uint64_t left = slots / share_count + 1; /* for the share at hand */
+	shares[0].parts = parts;
+	shares[0].is_first = true;
+	for (uint32_t i = 0; i < pass->segments->group_count; i++) {
+		const struct segment_group *group = &pass->segments->groups[i];
+		uint64_t own = group_slots(pass, group), done = 0;
+		uint32_t first = 0, slots_first = group->files[0].first_slot,
+			 span = group->files[0].used_end - slots_first;
+		if (group->excluded)
+			continue;
+		while (own - done > left && number + 1 < share_count) {
+			done += left;
+			uint32_t border = slots_first + (uint32_t)((double)done / (double)own * span);
+			border = border / UL_PAGE_SLOTS * UL_PAGE_SLOTS;
+			*parts++ = (struct part){.group = i, .range = {first, border}};
+			shares[number].part_count++;
+			first = border;
+			shares[++number].parts = parts;
+			left = slots / share_count + 1;
+		}
+		*parts++ = (struct part){.group = i, .range = {first, UINT32_MAX}};
+		shares[number].part_count++;
+		left -= own - done < left ? own - done : left;
+	}
+}
+
+/* ---- what came of it -------------------------------------------------------------------------------------------- */
+
+static void report_conflicts(const struct pass *pass, uint32_t group, const struct slot_counts *counts)
+{
+	char id[UL_ID_TEXT_BYTES];
+	if (!counts->conflicts)
+		return;
+	ul_id_format(id, &pass->segments->groups[group].id);
+	findings_add(pass->findings, FINDING_DAMAGE,
+		     "segment %s: its files hold different valid calls in %llu slots, slot %u being one; those of the "
+		     "lowest generation count",
+		     id, (unsigned long long)counts->conflicts, counts->first_conflict);
+}
+
+static int exclude(struct pass *pass, const struct part *part)
+{
+	struct segment_group *group = &pass->segments->groups[part->group];
+	char id[UL_ID_TEXT_BYTES];
+	group->excluded = true;
+	ul_id_format(id, &group->id);
+	if (part->error != -ENOENT)
+		findings_add(pass->findings, FINDING_LEFT_OUT,
+			     "segment %s: cannot be read or synced (%s); left out; the next run tries again", id,
+			     usagelog_strerror(part->error));
+	return 1;
+}
+
+/* Take over what a part found. `counts` are those of the group's parts so far. */
+static int collect(struct pass *pass, struct part *part, struct slot_counts *counts)
+{
+	struct group_result *result = &pass->results[part->group];
+	struct runs added = result->added;
+	int64_t calls = result->calls;
+	uint64_t bad = result->bad;
+	for (size_t i = 0; i < part->findings.count; i++)
+		findings_add(pass->findings, part->findings.items[i].kind, "%s", part->findings.items[i].text);
+	if (part->error)
+		return exclude(pass, part);
+	if (!counts->conflicts)
+		counts->first_conflict = part->counts.first_conflict;
+	counts->conflicts += part->counts.conflicts;
+	for (uint32_t i = 0; i < part->result.added.count; i++)
+		if (runs_append_run(&added, part->result.added.items[i])) {
+			result->added = added;
+			return -ENOMEM;
+		}
+	runs_clear(&part->result.added);
+	*result = part->result;
+	result->added = added;
+	result->calls += calls;
+	result->bad += bad;
 	return 0;
+}
+
+/* 0: done; 1: a group was excluded; or an error that ends the pass. */
+static int collect_all(struct pass *pass, struct share *shares, uint32_t share_count)
+{
+	struct slot_counts counts = {0};
+	const struct part *before = NULL;
+	for (uint32_t i = 0; i < share_count; i++) {
+		for (size_t j = 0; j < shares[i].part_count; j++) {
+			struct part *part = &shares[i].parts[j];
+			if (before && before->group != part->group) {
+				report_conflicts(pass, before->group, &counts);
+				counts = (struct slot_counts){0};
+			}
+			if (shares[i].error)
+				return shares[i].error;
+			int error = collect(pass, part, &counts);
+			if (error)
+				return error;
+			before = part;
+		}
+	}
+	if (before)
+		report_conflicts(pass, before->group, &counts);
+	pass->fold = shares[0].fold;
+	pass->fold.names_lock = NULL;
+	shares[0].fold = (struct fold){0};
+	for (uint32_t i = 1; i < share_count; i++)
+		if (!fold_merge(&pass->fold, &shares[i].fold))
+			return pass->fold.error;
+	return 0;
+}
+
+static int open_share(struct share *share, struct pass *pass, pthread_mutex_t *lock, int64_t oldest_ns)
+{
+	share->pass = pass;
+	int error = fold_open(&share->fold, &pass->directory->conf, pass->names, oldest_ns);
+	share->fold.names_lock = lock;
+	share->fold.only_days = pass->only_days;
+	share->fold.only_day_count = pass->only_day_count;
+	return error;
+}
+
+static void run_shares(struct share *shares, uint32_t share_count)
+{
+	for (uint32_t i = 1; i < share_count; i++)
+		shares[i].started = os_thread(&shares[i].thread, run_share, &shares[i]) == 0;
+	run_share(&shares[0]);
+	for (uint32_t i = 1; i < share_count; i++) {
+		if (shares[i].started)
+			pthread_join(shares[i].thread, NULL);
+		else
+			run_share(&shares[i]);
+	}
+}
+
+/* One round. 0: done; 1: a group was excluded; or an error that ends the pass. */
+static int try_groups(struct pass *pass, int64_t oldest_ns)
+{
+	pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+	struct share shares[THREADS_MAX] = {0};
+	uint64_t slots = 0;
+	for (size_t i = 0; i < pass->segments->group_count; i++)
+		slots += group_slots(pass, &pass->segments->groups[i]);
+	uint32_t share_count = count_shares(pass, slots);
+	size_t room = pass->segments->group_count + share_count;
+	struct part *parts = os_allocate(room, sizeof(*parts));
+	int error = parts ? 0 : -ENOMEM;
+	for (uint32_t i = 0; i < share_count && !error; i++)
+		error = open_share(&shares[i], pass, share_count > 1 ? &lock : NULL, oldest_ns);
+	if (!error) {
+		deal(pass, shares, share_count, parts, slots);
+		run_shares(shares, share_count);
+		error = collect_all(pass, shares, share_count);
+	}
+	for (uint32_t i = 0; i < share_count; i++)
+		fold_close(&shares[i].fold);
+	for (size_t i = 0; parts && i < room; i++) {
+		runs_clear(&parts[i].result.added);
+		findings_clear(&parts[i].findings);
+	}
+	free(parts);
+	return error;
 }
 
 int pass_run(struct pass *pass)
@@ -139,13 +357,8 @@ int pass_run(struct pass *pass)
 	for (size_t round = 0; round <= pass->segments->group_count && result == 1; round++) {
 		pass_clear(pass);
 		pass->results = os_allocate(pass->segments->group_count + 1, sizeof(*pass->results));
-		result = pass->results ? fold_open(&pass->fold, &pass->directory->conf, pass->names,
-						   list_is_full ? checkpoint->calls[0].call.time_ns : INT64_MIN)
+		result = pass->results ? try_groups(pass, list_is_full ? checkpoint->calls[0].call.time_ns : INT64_MIN)
 				       : -ENOMEM;
-		pass->fold.only_days = pass->only_days;
-		pass->fold.only_day_count = pass->only_day_count;
-		if (!result)
-			result = try_groups(pass);
 	}
 	/* What is folded again was counted when it was folded first. */
 	if (!result && !pass->again)

@@ -5,11 +5,11 @@
 
 #include "os.h"
 
-enum { ROOM_FIRST = 16, TABLE_ALIGNMENT = 64 };
+enum { ROOM_FIRST = 16, LINE_BYTES = 64 };
 
 void table_clear(struct table *table)
 {
-	free(table->records);
+	free(table->memory);
 	free(table->buckets);
 	table_init(table, table->record_bytes);
 }
@@ -28,13 +28,15 @@ static int grow(struct table *table)
 	uint32_t room = table->room ? 2 * table->room : ROOM_FIRST;
 	if (room > UINT32_MAX / 4)
 		return -1;
-	/* Whole cache lines to a record that has their size. */
-	uint8_t *records = os_allocate_aligned(TABLE_ALIGNMENT, (size_t)room * table->record_bytes);
-	if (!records)
+	void *memory = os_reallocate(NULL, (size_t)room * table->record_bytes + LINE_BYTES, 1);
+	if (!memory)
 		return -1;
+	uint8_t *records = memory;
+	records += -(uintptr_t)records % LINE_BYTES;
 	if (table->count)
 		memcpy(records, table->records, table->count * table->record_bytes);
-	free(table->records);
+	free(table->memory);
+	table->memory = memory;
 	table->records = records;
 	uint32_t *buckets = os_allocate((size_t)room * 2, sizeof(*buckets));
 	if (!buckets)

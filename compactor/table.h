@@ -12,7 +12,8 @@
 enum { TABLE_KEY_BYTES = 16 };
 
 struct table {
-	uint8_t *records;
+	uint8_t *records; /* in `memory`, at a cache line's border */
+	void *memory;
 	size_t record_bytes;
 	uint32_t count, room;
 	uint32_t *buckets; /* number of the record + 1; 0: free */

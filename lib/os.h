@@ -105,6 +105,9 @@ int os_uring(void);
 /* Start a thread with all signals blocked. */
 int os_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 
+/* How many processors this process may use; 1 if that cannot be told. */
+uint32_t os_processors(void);
+
 uint32_t os_thread_id(void);
 
 int64_t os_time_ns(void);       /* wall clock, coarse (some ms) */
