@@ -195,6 +195,11 @@ static struct meaning *find_meaning(struct fold *fold, struct table *table, uint
 	return meaning;
 }
 
+static inline const struct meaning *meaning_of(const struct table *table, uint32_t number)
+{
+	return table_record(table, number);
+}
+
 static inline struct call_names names_of(const struct meaning *model, const struct meaning *context)
 {
 	return (struct call_names){model->first, model->second, context->first, context->second, context->error};
@@ -499,15 +504,17 @@ static void fold_slot(struct fold *fold, uint32_t number, const struct ul_slot *
 
 /* ---- pages ------------------------------------------------------------------------------------------------- */
 
-/* Calls whose places are found, to be added together: meanwhile the memory of their places is on its way. */
+/* Calls of one day, in three steps: what their names are, where they go, add them there. After each step the memory that the next one needs is on
+ * its way for all of them, where one call after the other would wait for it. */
 struct batch {
 	struct facts *facts;
 	uint32_t count;
 	struct batched {
 		const struct ul_slot *slot;
+		uint32_t model, context; /* records of the fold's tables */
+		struct place_key key;
 		struct facts_place place;
 		uint32_t latency, ttft; /* buckets */
-		bool error;
 	} calls[UL_PAGE_SLOTS];
 };
 
@@ -516,25 +523,6 @@ static void add_one(struct fold *fold, struct facts *facts, const struct ul_slot
 	struct call_names names;
 	if (find_names(fold, slot, &names))
 		facts_add_call(facts, &names, slot);
-}
-
-static void add_batch(struct fold *fold, struct batch *batch)
-{
-	struct facts *facts = batch->facts;
-	if (!batch->count)
-		return;
-	bool fast = facts_may_add(facts, batch->count);
-	for (uint32_t i = 0; i < batch->count; i++) {
-		const struct batched *call = &batch->calls[i];
-		if (fast)
-			facts_add_at(facts, call->place, call->slot, call->error, call->latency, call->ttft);
-		else
-			add_one(fold, facts, call->slot);
-	}
-	if (facts->error)
-		fold->error = facts->error;
-	fold->calls += batch->count;
-	batch->count = 0;
 }
 
 /* The stretch of time about a call. Its facts are NULL if the day is not wanted, or if there is no memory, and then `error` is set. */
@@ -555,20 +543,19 @@ static void find_span(struct fold *fold, int64_t time_ns)
 					.epoch = (uint64_t)fold->group_serial << 32 | (uint32_t)fold->calendar.day};
 }
 
-/* What a definition means, and its number in the table. NULL: no memory. */
-static inline const struct meaning *find_known(struct fold *fold, struct table *table, struct known_definition *known,
-					       uint32_t slot, uint32_t *number,
-					       void (*resolve)(struct fold *fold, struct meaning *meaning))
+/* The number of a definition's meaning in the table. False: no memory. */
+static inline bool find_known(struct fold *fold, struct table *table, struct known_definition *known, uint32_t slot,
+			      uint32_t *number, void (*resolve)(struct fold *fold, struct meaning *meaning))
 {
 	known += slot % DEFINITIONS_KNOWN;
 	if (__builtin_expect(known->slot != slot, 0)) {
 		const struct meaning *found = find_meaning(fold, table, slot, resolve);
 		if (!found)
-			return NULL;
+			return false;
 		*known = (struct known_definition){slot, table_number(table, found)};
 	}
 	*number = known->number;
-	return table_record(table, known->number);
+	return true;
 }
 
 /* Find where a value's bucket is, and have it brought. */
@@ -595,31 +582,59 @@ static inline bool bring_place(struct facts *facts, struct batched *call)
 }
 
 /* Put a call of the span's day into the batch. */
-static inline void prepare(struct fold *fold, struct batch *batch, const struct ul_slot *slot)
+static inline void add_to_batch(struct fold *fold, struct batch *batch, const struct ul_slot *slot)
 {
-	struct facts *facts = fold->span.facts;
 	struct batched *call = &batch->calls[batch->count];
-	uint32_t model_number = 0, context_number = 0;
-	const struct meaning *model = find_known(fold, &fold->models, fold->known_models, slot->tag & UL_SLOT_MASK,
-						 &model_number, resolve_model);
-	const struct meaning *context = find_known(fold, &fold->contexts, fold->known_contexts,
-						   slot->word & UL_SLOT_MASK, &context_number, resolve_context);
-	if (!model || !context)
+	if (!find_known(fold, &fold->models, fold->known_models, slot->tag & UL_SLOT_MASK, &call->model,
+			resolve_model) ||
+	    !find_known(fold, &fold->contexts, fold->known_contexts, slot->word & UL_SLOT_MASK, &call->context,
+			resolve_context))
 		return;
-	struct place_key key = place_key(fold->span.epoch, model_number, context_number, fold->span.quarter, slot);
 	call->slot = slot;
-	call->error = context->error;
-	if (__builtin_expect(!places_know(fold->places, &key, &call->place), 0)) {
-		struct call_names names = names_of(model, context);
-		if (!places_find(fold->places, facts, &key, &names, slot, &call->place)) {
-			fold->error = facts->error;
-			return;
+	call->key = place_key(fold->span.epoch, call->model, call->context, fold->span.quarter, slot);
+	__builtin_prefetch(places_row(fold->places, &call->key));
+	batch->count++;
+}
+
+static void find_places(struct fold *fold, struct batch *batch)
+{
+	struct facts *facts = batch->facts;
+	for (uint32_t i = 0; i < batch->count && !facts->error; i++) {
+		struct batched *call = &batch->calls[i];
+		if (__builtin_expect(!places_know(fold->places, &call->key, &call->place), 0)) {
+			struct call_names names = names_of(meaning_of(&fold->models, call->model),
+							   meaning_of(&fold->contexts, call->context));
+			if (!places_find(fold->places, facts, &call->key, &names, call->slot, &call->place))
+				return;
 		}
+		if (!bring_place(facts, call))
+			return;
 	}
-	if (bring_place(facts, call))
-		batch->count++;
-	else
+}
+
+static void add_batch(struct fold *fold, struct batch *batch)
+{
+	struct facts *facts = batch->facts;
+	if (!batch->count)
+		return;
+	find_places(fold, batch);
+	if (facts->error) {
 		fold->error = facts->error;
+		return;
+	}
+	bool fast = facts_may_add(facts, batch->count);
+	for (uint32_t i = 0; i < batch->count; i++) {
+		const struct batched *call = &batch->calls[i];
+		if (fast)
+			facts_add_at(facts, call->place, call->slot, meaning_of(&fold->contexts, call->context)->error,
+				     call->latency, call->ttft);
+		else
+			add_one(fold, facts, call->slot);
+	}
+	if (facts->error)
+		fold->error = facts->error;
+	fold->calls += batch->count;
+	batch->count = 0;
 }
 
 /* Calls of a page without ids. 0 or -EIO. */
@@ -641,7 +656,7 @@ static int fold_calls(struct fold *fold, const struct slot_page *page, uint64_t 
 		}
 		if (!batch.facts)
 			continue;
-		prepare(fold, &batch, slot);
+		add_to_batch(fold, &batch, slot);
 		seen.newest_ns = time_ns > seen.newest_ns ? time_ns : seen.newest_ns;
 		oldest_ns = time_ns < oldest_ns ? time_ns : oldest_ns;
 		seen.calls |= rest & -rest;

@@ -435,7 +435,9 @@ int group_visit_pages(struct group_reader *reader, struct slot_range range, cons
 			continue;
 		}
 		uint32_t first = at / UL_PAGE_SLOTS * UL_PAGE_SLOTS;
-		uint32_t end = range.end - first < WINDOW_SLOTS ? range.end : first + WINDOW_SLOTS;
+		/* Windows meet where the host's large pages do. */
+		uint32_t end = (at / WINDOW_SLOTS + 1) * WINDOW_SLOTS;
+		end = end < range.end ? end : range.end;
 		map_window(reader, first, end);
 		error = visit_window(reader, at, end, runs, &run, in_runs, visit, arg, counts);
 		at = end;
