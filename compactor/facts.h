@@ -55,7 +55,7 @@ void facts_add_balance(struct facts *facts, const struct call_names *names, cons
 struct facts_place {
 	uint32_t row;
 	uint32_t latency, ttft; /* histograms */
-	uint32_t quarter;
+	uint32_t error;         /* 1: its calls are errors */
 };
 
 enum { FACTS_NOWHERE = UINT32_MAX }; /* no memory: `error` is set */
@@ -68,10 +68,19 @@ bool facts_reach(struct facts *facts, uint32_t histogram, uint32_t bucket);
 /* May so many calls be added at places? */
 bool facts_may_add(struct facts *facts, uint32_t calls);
 
-/* Add a call (no reversal) that is for this day, after facts_may_add(). `latency` and `ttft` are buckets that the place's histograms reach, looked at only if the
- * call has these. */
-static inline void facts_add_at(struct facts *facts, struct facts_place place, const struct ul_slot *slot, bool error,
-				uint32_t latency, uint32_t ttft);
+/* A call (no reversal) for this day, on its way to its place. Buckets are numbers in its histograms' arrays. */
+struct facts_entry {
+	const struct ul_slot *slot;
+	struct facts_place at;
+	uint32_t quarter;
+	uint32_t latency_bucket, ttft_bucket;
+};
+
+/* Find the call's buckets, and have the memory brought that facts_add_entry() adds to. False: no memory. */
+static inline bool facts_bring(struct facts *facts, struct facts_entry *entry);
+
+/* Add it, after facts_may_add(). */
+static inline void facts_add_entry(struct facts *facts, const struct facts_entry *entry);
 
 /* Add all that another one of the same day and names holds. */
 void facts_add_facts(struct facts *facts, const struct facts *more);
@@ -133,52 +142,73 @@ static inline int64_t call_latency_us(const struct ul_slot *slot)
 	return slot->body.call.latency * (slot->word & UL_LATENCY_MS ? INT64_C(1000) : INT64_C(1));
 }
 
-typedef int64_t facts_pair __attribute__((vector_size(16), aligned(8), may_alias));
-
-/* The sums of two kinds of tokens at once, in a row and in a quarter. */
-static inline void facts_add_pair(int64_t *row, int64_t *quarter, const uint32_t *counts)
-{
-	facts_pair pair = {counts[0], counts[1]};
-	*(facts_pair *)row += pair;
-	*(facts_pair *)quarter += pair;
-}
+/* Two counts, and two sums. */
+typedef uint32_t facts_counts __attribute__((vector_size(8), aligned(4), may_alias));
+typedef int64_t facts_sums __attribute__((vector_size(16), aligned(8), may_alias));
 
 static inline void facts_add_cost(struct ul_i128 *sum, int64_t cost)
 {
-	*sum = money_stored((money_t)((unsigned __int128)money_of(*sum) + (unsigned __int128)(money_t)cost));
+	sum->high += (cost >> 63) + __builtin_add_overflow(sum->low, (uint64_t)cost, &sum->low);
+}
+
+static inline bool facts_bring_bucket(struct facts *facts, uint32_t number, uint64_t value_us, uint32_t *bucket)
+{
+	const struct histogram *histogram = (const struct histogram *)facts->histograms.records + number;
+	uint32_t wanted = ul_bucket_of(value_us);
+	if (__builtin_expect(wanted - histogram->first >= histogram->count, 0) && !facts_reach(facts, number, wanted))
+		return false;
+	histogram = (const struct histogram *)facts->histograms.records + number;
+	*bucket = wanted;
+	__builtin_prefetch(&histogram->counts[wanted - histogram->first], 1);
+	return true;
+}
+
+static inline bool facts_bring(struct facts *facts, struct facts_entry *entry)
+{
+	const struct ul_slot *slot = entry->slot;
+	const struct ul_row *row = (const struct ul_row *)facts->rows.records + entry->at.row;
+	__builtin_prefetch(row, 1);
+	__builtin_prefetch(&row->latency_calls, 1);
+	if (!(slot->word & UL_LATENCY_UNKNOWN) &&
+	    !facts_bring_bucket(facts, entry->at.latency, (uint64_t)call_latency_us(slot), &entry->latency_bucket))
+		return false;
+	return !slot->body.call.ttft_us ||
+	       facts_bring_bucket(facts, entry->at.ttft, slot->body.call.ttft_us, &entry->ttft_bucket);
 }
 
 static inline void facts_count(struct facts *facts, uint32_t number, uint32_t bucket)
 {
-	const struct histogram *histogram = table_record(&facts->histograms, number);
+	const struct histogram *histogram = (const struct histogram *)facts->histograms.records + number;
 	assert(bucket - histogram->first < histogram->count);
 	histogram->counts[bucket - histogram->first]++;
 }
 
-static inline void facts_add_at(struct facts *facts, struct facts_place place, const struct ul_slot *slot, bool error,
-				uint32_t latency, uint32_t ttft)
+static inline void facts_add_entry(struct facts *facts, const struct facts_entry *entry)
 {
-	struct ul_row *row = table_record(&facts->rows, place.row);
-	struct ul_sum *quarter = table_record(&facts->quarters, place.quarter);
+	struct ul_row *row = (struct ul_row *)facts->rows.records + entry->at.row;
+	struct ul_sum *quarter = (struct ul_sum *)facts->quarters.records + entry->quarter;
+	const struct ul_slot *slot = entry->slot;
 	const struct ul_call_body *call = &slot->body.call;
-	const uint32_t *counts = &call->input_tokens;
 	row->calls++;
 	quarter->calls++;
-	quarter->errors += error;
-	quarter->unpriced_calls += (slot->word & UL_UNPRICED) != 0;
-	for (size_t i = 0; i < UL_TOKEN_KINDS; i += 2)
-		facts_add_pair(&row->tokens[i], &quarter->tokens[i], &counts[i]);
+	quarter->errors += entry->at.error;
+	quarter->unpriced_calls += slot->word / UL_UNPRICED % 2;
+	for (size_t i = 0; i < UL_TOKEN_KINDS; i += 2) {
+		facts_sums pair = __builtin_convertvector(*(const facts_counts *)(&call->input_tokens + i), facts_sums);
+		*(facts_sums *)&row->tokens[i] += pair;
+		*(facts_sums *)&quarter->tokens[i] += pair;
+	}
 	facts_add_cost(&row->cost_pico_usd, call->cost_pico_usd);
 	facts_add_cost(&quarter->cost_pico_usd, call->cost_pico_usd);
 	if (!(slot->word & UL_LATENCY_UNKNOWN)) {
 		row->latency_calls++;
 		row->latency_sum_us += call_latency_us(slot);
-		facts_count(facts, place.latency, latency);
+		facts_count(facts, entry->at.latency, entry->latency_bucket);
 	}
 	if (call->ttft_us) {
 		row->ttft_calls++;
 		row->ttft_sum_us += call->ttft_us;
-		facts_count(facts, place.ttft, ttft);
+		facts_count(facts, entry->at.ttft, entry->ttft_bucket);
 	}
 }
 

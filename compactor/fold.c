@@ -29,14 +29,10 @@ int fold_open(struct fold *fold, const struct ul_conf *conf, struct names *names
 	table_init(&fold->contexts, sizeof(struct meaning));
 	fold->candidates = os_allocate(CANDIDATES_MAX, sizeof(*fold->candidates));
 	fold->candidate_pages = os_allocate(CANDIDATE_PAGES, sizeof(*fold->candidate_pages));
-	fold->known_models = os_allocate(DEFINITIONS_KNOWN, sizeof(*fold->known_models));
-	fold->known_contexts = os_allocate(DEFINITIONS_KNOWN, sizeof(*fold->known_contexts));
 	fold->places = os_allocate_aligned(64, sizeof(*fold->places));
 	for (size_t i = 0; i < FULL_PAGES; i++)
 		fold->full_pages_oldest_ns[i] = INT64_MIN;
-	return fold->candidates && fold->candidate_pages && fold->known_models && fold->known_contexts && fold->places
-		       ? 0
-		       : -ENOMEM;
+	return fold->candidates && fold->candidate_pages && fold->places ? 0 : -ENOMEM;
 }
 
 void fold_close(struct fold *fold)
@@ -48,8 +44,6 @@ void fold_close(struct fold *fold)
 	free(fold->days);
 	free(fold->candidates);
 	free(fold->candidate_pages);
-	free(fold->known_models);
-	free(fold->known_contexts);
 	free(fold->places);
 	free(fold->last_calls);
 	free(fold->taken_back);
@@ -509,13 +503,8 @@ static void fold_slot(struct fold *fold, uint32_t number, const struct ul_slot *
 struct batch {
 	struct facts *facts;
 	uint32_t count;
-	struct batched {
-		const struct ul_slot *slot;
-		uint32_t model, context; /* records of the fold's tables */
-		struct place_key key;
-		struct facts_place place;
-		uint32_t latency, ttft; /* buckets */
-	} calls[UL_PAGE_SLOTS];
+	uint64_t keys[UL_PAGE_SLOTS];
+	struct facts_entry entries[UL_PAGE_SLOTS];
 };
 
 static void add_one(struct fold *fold, struct facts *facts, const struct ul_slot *slot)
@@ -536,101 +525,91 @@ static void find_span(struct fold *fold, int64_t time_ns)
 		start = fold->calendar.start_ns;
 	if (end > fold->calendar.end_ns)
 		end = fold->calendar.end_ns;
+	bool same_day = facts == fold->span.facts && fold->span.length_ns;
 	fold->span = (struct fold_span){.start_ns = (uint64_t)start,
 					.length_ns = end > start ? (uint64_t)(end - start) : 0,
 					.facts = facts,
 					.quarter = quarter,
-					.epoch = (uint64_t)fold->group_serial << 32 | (uint32_t)fold->calendar.day};
+					.number = fold->span.number + 1,
+					.day_number = fold->span.day_number + !same_day};
 }
 
-/* The number of a definition's meaning in the table. False: no memory. */
-static inline bool find_known(struct fold *fold, struct table *table, struct known_definition *known, uint32_t slot,
-			      uint32_t *number, void (*resolve)(struct fold *fold, struct meaning *meaning))
+/* Find where a call goes in its day. False: no memory. */
+static bool find_place(struct fold *fold, struct place *place, uint64_t key, const struct ul_slot *slot)
 {
-	known += slot % DEFINITIONS_KNOWN;
-	if (__builtin_expect(known->slot != slot, 0)) {
-		const struct meaning *found = find_meaning(fold, table, slot, resolve);
-		if (!found)
-			return false;
-		*known = (struct known_definition){slot, table_number(table, found)};
-	}
-	*number = known->number;
-	return true;
-}
-
-/* Find where a value's bucket is, and have it brought. */
-static inline bool bring_bucket(struct facts *facts, uint32_t number, uint32_t bucket)
-{
-	const struct histogram *histogram = table_record(&facts->histograms, number);
-	if (__builtin_expect(bucket - histogram->first >= histogram->count, 0) && !facts_reach(facts, number, bucket))
+	struct facts *facts = fold->span.facts;
+	struct call_names names;
+	if (!find_names(fold, slot, &names))
 		return false;
-	__builtin_prefetch(&histogram->counts[bucket - histogram->first], 1);
-	return true;
+	place->key = key;
+	place->day = fold->span.day_number;
+	place->at = (struct facts_place){.row = facts_find_row(facts, &names, slot),
+					 .latency = facts_find_histogram(facts, &names, UL_MEASURE_LATENCY),
+					 .ttft = facts_find_histogram(facts, &names, UL_MEASURE_TTFT),
+					 .error = names.error};
+	if (facts->error)
+		fold->error = facts->error;
+	return !facts->error;
 }
 
-static inline bool bring_place(struct facts *facts, struct batched *call)
+/* The same for its quarter of an hour. */
+static bool find_quarter(struct fold *fold, struct quarter_place *quarter, const struct ul_slot *slot)
 {
-	const struct ul_slot *slot = call->slot;
-	const struct ul_row *row = table_record(&facts->rows, call->place.row);
-	__builtin_prefetch(row, 1);
-	__builtin_prefetch(&row->latency_calls, 1);
-	call->latency = ul_bucket_of((uint64_t)call_latency_us(slot));
-	call->ttft = ul_bucket_of(slot->body.call.ttft_us);
-	if (!(slot->word & UL_LATENCY_UNKNOWN) && !bring_bucket(facts, call->place.latency, call->latency))
+	struct facts *facts = fold->span.facts;
+	struct call_names names;
+	if (!find_names(fold, slot, &names))
 		return false;
-	return !slot->body.call.ttft_us || bring_bucket(facts, call->place.ttft, call->ttft);
+	*quarter = (struct quarter_place){fold->span.number, slot->tag & UL_SLOT_MASK,
+					  facts_find_quarter(facts, &names, fold->span.quarter)};
+	if (facts->error)
+		fold->error = facts->error;
+	return !facts->error;
 }
 
-/* Put a call of the span's day into the batch. */
+/* Put a call into the batch, and have its place brought. */
 static inline void add_to_batch(struct fold *fold, struct batch *batch, const struct ul_slot *slot)
 {
-	struct batched *call = &batch->calls[batch->count];
-	if (!find_known(fold, &fold->models, fold->known_models, slot->tag & UL_SLOT_MASK, &call->model,
-			resolve_model) ||
-	    !find_known(fold, &fold->contexts, fold->known_contexts, slot->word & UL_SLOT_MASK, &call->context,
-			resolve_context))
-		return;
-	call->slot = slot;
-	call->key = place_key(fold->span.epoch, call->model, call->context, fold->span.quarter, slot);
-	__builtin_prefetch(places_row(fold->places, &call->key));
-	batch->count++;
+	uint64_t key = place_key(slot);
+	__builtin_prefetch(places_row(fold->places, key));
+	batch->keys[batch->count] = key;
+	batch->entries[batch->count++].slot = slot;
 }
 
-static void find_places(struct fold *fold, struct batch *batch)
+/* Look the calls' places up, and have these brought. False: no memory. */
+static bool find_places(struct fold *fold, struct batch *batch)
 {
-	struct facts *facts = batch->facts;
-	for (uint32_t i = 0; i < batch->count && !facts->error; i++) {
-		struct batched *call = &batch->calls[i];
-		if (__builtin_expect(!places_know(fold->places, &call->key, &call->place), 0)) {
-			struct call_names names = names_of(meaning_of(&fold->models, call->model),
-							   meaning_of(&fold->contexts, call->context));
-			if (!places_find(fold->places, facts, &call->key, &names, call->slot, &call->place))
-				return;
+	for (uint32_t i = 0; i < batch->count; i++) {
+		struct facts_entry *entry = &batch->entries[i];
+		uint32_t model = entry->slot->tag & UL_SLOT_MASK;
+		struct place *place = places_row(fold->places, batch->keys[i]);
+		struct quarter_place *quarter = places_quarter(fold->places, model);
+		if (__builtin_expect(place->key != batch->keys[i] || place->day != fold->span.day_number, 0) &&
+		    !find_place(fold, place, batch->keys[i], entry->slot))
+			return false;
+		if (__builtin_expect(quarter->span != fold->span.number || quarter->model != model, 0) &&
+		    !find_quarter(fold, quarter, entry->slot))
+			return false;
+		entry->at = place->at;
+		entry->quarter = quarter->record;
+		if (!facts_bring(batch->facts, entry)) {
+			fold->error = batch->facts->error;
+			return false;
 		}
-		if (!bring_place(facts, call))
-			return;
 	}
+	return true;
 }
 
 static void add_batch(struct fold *fold, struct batch *batch)
 {
 	struct facts *facts = batch->facts;
-	if (!batch->count)
+	if (!batch->count || !find_places(fold, batch))
 		return;
-	find_places(fold, batch);
-	if (facts->error) {
-		fold->error = facts->error;
-		return;
-	}
-	bool fast = facts_may_add(facts, batch->count);
-	for (uint32_t i = 0; i < batch->count; i++) {
-		const struct batched *call = &batch->calls[i];
-		if (fast)
-			facts_add_at(facts, call->place, call->slot, meaning_of(&fold->contexts, call->context)->error,
-				     call->latency, call->ttft);
-		else
-			add_one(fold, facts, call->slot);
-	}
+	if (facts_may_add(facts, batch->count))
+		for (uint32_t i = 0; i < batch->count; i++)
+			facts_add_entry(facts, &batch->entries[i]);
+	else
+		for (uint32_t i = 0; i < batch->count; i++)
+			add_one(fold, facts, batch->entries[i].slot);
 	if (facts->error)
 		fold->error = facts->error;
 	fold->calls += batch->count;
@@ -649,9 +628,8 @@ static int fold_calls(struct fold *fold, const struct slot_page *page, uint64_t 
 		const struct ul_slot *slot = &page->slots[__builtin_ctzll(rest)];
 		int64_t time_ns = slot->body.call.time_ns;
 		if ((uint64_t)time_ns - fold->span.start_ns >= fold->span.length_ns) {
+			add_batch(fold, &batch);
 			find_span(fold, time_ns);
-			if (fold->span.facts != batch.facts)
-				add_batch(fold, &batch);
 			batch.facts = fold->span.facts;
 		}
 		if (!batch.facts)
@@ -694,15 +672,11 @@ int fold_group(struct fold *fold, struct group_reader *reader, uint32_t group_nu
 {
 	fold->reader = reader;
 	fold->group_number = group_number;
-	fold->group_serial++;
 	fold->span.length_ns = 0;
 	fold->candidate_page_count = 0;
 	fold->added = added;
 	table_clear(&fold->models);
 	table_clear(&fold->contexts);
-	/* No slot has this number. */
-	memset(fold->known_models, 0xff, DEFINITIONS_KNOWN * sizeof(*fold->known_models));
-	memset(fold->known_contexts, 0xff, DEFINITIONS_KNOWN * sizeof(*fold->known_contexts));
 	int error = group_visit_pages(reader, range, runs, again, fold_page, fold, &fold->counts);
 	if (!error)
 		error = settle_pages(fold);

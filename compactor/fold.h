@@ -37,12 +37,6 @@ enum {
 	CANDIDATE_PAGES = 512,
 	FULL_PAGES = 32,
 	FULL_PAGE_CALLS = UL_LAST_CALLS / FULL_PAGES + 1,
-	DEFINITIONS_KNOWN = 4096
-};
-
-/* Which record of `models` or `contexts` a definition's slot has; by the slot's lowest bits. */
-struct known_definition {
-	uint32_t slot, number;
 };
 
 /* A stretch of time in which day and quarter of an hour are the same: [start, start + length). */
@@ -50,7 +44,8 @@ struct fold_span {
 	uint64_t start_ns, length_ns;
 	struct facts *facts; /* NULL: the day is not wanted */
 	int32_t quarter;
-	uint64_t epoch;
+	uint32_t number;     /* of the span; 0 is none */
+	uint32_t day_number; /* the same for spans of one group and day, one after the other */
 };
 
 struct fold {
@@ -86,11 +81,8 @@ struct fold {
 
 	struct group_reader *reader; /* of the group being folded */
 	uint32_t group_number;
-	uint32_t group_serial; /* one for each call of fold_group() */
-	struct table models;   /* of its definitions */
+	struct table models; /* of its definitions */
 	struct table contexts;
-	struct known_definition *known_models; /* DEFINITIONS_KNOWN of each */
-	struct known_definition *known_contexts;
 	struct places *places;
 	struct fold_span span;
 	struct runs *added;
