@@ -214,7 +214,9 @@ static int store_here(usagelog *log, struct ul_lane *lane, const struct ul_pendi
 		count_other(lane, 1);
 		write_slot(lane, number++, ul_tag(UL_KIND_CALL_ID, 0), 0, body);
 	}
-	write_slot(lane, number, ul_tag(UL_KIND_CALL, model), pending->flags | context, &pending->body);
+	if (pending->kind != UL_KIND_CALL)
+		count_other(lane, 1);
+	write_slot(lane, number, ul_tag(pending->kind, model), pending->flags | context, &pending->body);
 	return 0;
 }
 
@@ -277,7 +279,7 @@ static int append_locked(usagelog *log, const struct ul_pending *pending)
 		ul_handle_after_fork(log);
 	struct ul_lane *lane = ul_lane_get(log);
 	if (!lane)
-		return drop(log, -ENOMEM);
+		return pending->kind == UL_KIND_CALL ? drop(log, -ENOMEM) : -ENOMEM;
 	/* A signal handler that interrupted record() itself: what that is in the midst of using, the lane and its segment, must not change. */
 	if (atomic_load_explicit(&lane->inside, memory_order_relaxed)) {
 		atomic_fetch_add_explicit(&log->reentered, 1, memory_order_relaxed);
@@ -286,7 +288,7 @@ static int append_locked(usagelog *log, const struct ul_pending *pending)
 	if (log->held_count)
 		ul_drain_held(log);
 	int error = store(log, lane, pending);
-	if (error)
+	if (error && pending->kind == UL_KIND_CALL)
 		error = hold_or_drop(log, lane, pending, error);
 	ul_helper_need(log);
 	return error;
@@ -374,6 +376,7 @@ int ul_pending_fill(struct ul_pending *pending, const struct usagelog_call *call
 	}
 	if (latency > UINT32_MAX)
 		return USAGELOG_ERROR_CALL;
+	pending->kind = UL_KIND_CALL;
 	pending->has_id = call->call_id != NULL;
 	if (call->call_id)
 		memcpy(pending->call_id.bytes, call->call_id, UL_ID_BYTES);
@@ -463,33 +466,45 @@ int usagelog_context_get(usagelog *log, const struct usagelog_attributes *attrib
 }
 
 /* Names that the table has no room for live as long as this call. */
-int ul_record_names_rare(usagelog *log, const struct usagelog_names *names, const struct usagelog_call *call)
+static int append_names(usagelog *log, const struct usagelog_names *names, struct ul_pending *pending)
 {
 	struct ul_key model, context;
-	struct ul_pending pending = {0};
 	struct ul_name *own_model = NULL, *own_context = NULL;
 	int host_errno = errno;
-	int error = ul_pending_fill(&pending, call);
-	if (error)
-		return error;
-	if (is_reentered(log))
-		return USAGELOG_ERROR_DROPPED;
 	ul_key_model(&model, names->provider, names->model);
 	bool has_context = ul_key_context(&context, &names->attributes);
-	error = ul_lock_open(log);
+	int error = ul_lock_open(log);
 	if (error)
 		return error;
-	error = name_of(log, &model, &pending.model, &own_model);
+	error = name_of(log, &model, &pending->model, &own_model);
 	if (has_context && (!error || error == USAGELOG_ERROR_NAMES_FULL))
-		error = name_of(log, &context, &pending.context, &own_context);
-	if (error == -ENOMEM)
+		error = name_of(log, &context, &pending->context, &own_context);
+	if (error == -ENOMEM && pending->kind == UL_KIND_CALL)
 		error = drop(log, error);
 	if (!error || error == USAGELOG_ERROR_NAMES_FULL)
-		error = append_and_unlock(log, &pending);
+		error = append_and_unlock(log, pending);
 	else
 		ul_unlock(log);
 	free(own_model);
 	free(own_context);
 	errno = host_errno;
 	return error;
+}
+
+int ul_record_names_rare(usagelog *log, const struct usagelog_names *names, const struct usagelog_call *call)
+{
+	struct ul_pending pending = {0};
+	int error = ul_pending_fill(&pending, call);
+	if (error)
+		return error;
+	return is_reentered(log) ? USAGELOG_ERROR_DROPPED : append_names(log, names, &pending);
+}
+
+int ul_record_balance(usagelog *log, const struct usagelog_names *names, const struct ul_balance_body *balance)
+{
+	struct ul_pending pending = {.kind = UL_KIND_BALANCE, .balance = *balance};
+	if (balance->calls >= UL_BALANCE_MAX || balance->tokens >= UL_BALANCE_MAX || balance->scope < 1 ||
+	    balance->scope > 3)
+		return USAGELOG_ERROR_CALL;
+	return ul_thread.inside ? -EAGAIN : append_names(log, names, &pending);
 }

@@ -245,14 +245,18 @@ uint64_t ul_lane_calls(const struct ul_lane *lane);
 
 /* ---- the handle ------------------------------------------------------------------------------------------- */
 
-/* A call on its way: its names and its entry but for the slots of their definitions. */
+/* A call on its way, or an opening balance: its names and its entry but for the slots of their definitions. */
 struct ul_pending {
+	enum ul_kind kind;
 	const struct ul_name *model;
 	const struct ul_name *context; /* NULL: none */
 	uint32_t flags;                /* of the context word */
 	bool has_id;
 	struct ul_id call_id;
-	struct ul_call_body body;
+	union {
+		struct ul_call_body body;
+		struct ul_balance_body balance;
+	};
 };
 
 /* Where segments come from: the directories in turn, by retries and backoff. */
@@ -324,6 +328,11 @@ int ul_lock_open(usagelog *log);
 /* append.c: the whole of usagelog_record() and usagelog_record_names(), for what the hot path does not do. */
 int ul_record_rare(usagelog *log, usagelog_model model, usagelog_context context, const struct usagelog_call *call);
 int ul_record_names_rare(usagelog *log, const struct usagelog_names *names, const struct usagelog_call *call);
+/*
+ * Record an opening balance (FORMAT.md 3.4): totals of calls that are in an older file only. 0, then it is committed; USAGELOG_ERROR_CALL: its figures are
+ * out of range; or as usagelog_record_names(), but never held or dropped: the caller has the file still, and tries again.
+ */
+int ul_record_balance(usagelog *log, const struct usagelog_names *names, const struct ul_balance_body *balance);
 /* After a store found its lane parked: wake the helper. */
 void ul_unpark(usagelog *log);
 /* A slot was claimed and cannot be used: fill it. */

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "handle.h"
 #include "reader.h"
 #include "seal.h"
 
@@ -607,6 +608,52 @@ static void a_segment_that_lost_durable_slots_is_not_adopted(void **state)
 	usagelog_close(log, 0);
 }
 
+/* Opening balances stand beside the calls, are as durable as they, and are none of them. */
+static void opening_balances(void **state)
+{
+	(void)state;
+	char name[512];
+	struct ul_reader reader;
+	struct ul_slot slot;
+	usagelog *log = open_log(path, NULL);
+	struct usagelog_names names = {.provider = "openai", .model = "gpt-4o"};
+	struct ul_balance_body balance = {
+		.time_ns = 86400, .cost_pico_usd = -5, .calls = UL_BALANCE_MAX - 1, .tokens = 7, .scope = 3};
+	record_one(log, 1);
+	assert_int_equal(ul_record_balance(log, &names, &balance), 0);
+	record_one(log, 2);
+	assert_int_equal(usagelog_flush(log, -1), 0);
+	struct usagelog_stats stats = stats_of(log);
+	assert_int_equal(stats.committed, 2);
+	assert_int_equal(stats.durable, 2);
+
+	struct ul_balance_body wrong[] = {balance, balance, balance, balance};
+	wrong[0].calls = UL_BALANCE_MAX;
+	wrong[1].tokens = UL_BALANCE_MAX;
+	wrong[2].scope = 0;
+	wrong[3].scope = 4;
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
+		assert_int_equal(ul_record_balance(log, &names, &wrong[i]), USAGELOG_ERROR_CALL);
+	names.model = "";
+	assert_int_equal(ul_record_balance(log, &names, &balance), USAGELOG_ERROR_NAME);
+	assert_int_equal(usagelog_close(log, -1), 0);
+	assert_int_equal(ul_record_balance(log, &names, &balance), USAGELOG_ERROR_CLOSED);
+
+	find_file(path, ".seg", 0, name);
+	assert_int_equal(ul_reader_open(&reader, AT_FDCWD, name), 0);
+	uint32_t balances = 0;
+	for (uint32_t i = reader.first_slot; i < reader.end_slot; i++) {
+		assert_int_equal(ul_reader_read(&reader, i, 1, &slot), 0);
+		if (ul_reader_classify(&reader, i, &slot) != UL_SLOT_VALID || ul_slot_kind(&slot) != UL_KIND_BALANCE)
+			continue;
+		balances++;
+		assert_memory_equal(&slot.body.balance, &balance, sizeof(balance));
+	}
+	assert_int_equal(balances, 1);
+	ul_reader_close(&reader);
+	assert_int_equal(read_log(path).calls, 2);
+}
+
 static void must_exist(void **state)
 {
 	(void)state;
@@ -670,6 +717,7 @@ int main(void)
 		TEST(the_log_is_private),
 		TEST(a_damaged_or_newer_conf_is_refused),
 		TEST(a_log_that_lost_its_conf_is_not_begun_anew),
+		TEST(opening_balances),
 		TEST(must_exist),
 		TEST(attributes_that_come_to_nothing),
 		TEST(long_texts_that_begin_alike_are_two),
