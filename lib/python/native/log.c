@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -60,7 +61,7 @@ static void put_warning(void *arg, int error, const char *message)
 		return;
 	struct warning *warning = &warnings->items[put % WARNINGS_MAX];
 	warning->error = error;
-	strncpy(warning->text, message, sizeof(warning->text) - 1);
+	snprintf(warning->text, sizeof(warning->text), "%s", message);
 	atomic_store_explicit(&warnings->put, put + 1, memory_order_release);
 }
 

@@ -302,11 +302,14 @@ def _read(path: str) -> Optional[bytes]:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
-    with open(fd, "rb") as file:
+    try:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode) or found.st_size > FILE_BYTES_MAX:
             raise Unreadable("it is no regular file, or too large to be one of a tracker's")
-        return file.read()
+        with open(fd, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(fd)
 
 
 def _digest(data: bytes) -> str:
@@ -374,6 +377,8 @@ class Storage:
                     time.sleep(LOCK_POLL_S)
             yield
         finally:
+            # Unlocked, not only closed: a child that was forked a moment ago may have the descriptor still.
+            fcntl.flock(fd, fcntl.LOCK_UN)
             _held.remove(fd)
             os.close(fd)
 

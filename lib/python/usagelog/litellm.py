@@ -8,8 +8,10 @@ from __future__ import annotations
 import collections
 import json
 import logging
+import math
 import os
 import threading
+import weakref
 from typing import Any, Dict, Mapping, Optional, Tuple, Union
 
 from usagelog.log import Log
@@ -27,6 +29,18 @@ TEXT_MAX = 1000
 METADATA_MAX = 64
 _OPERATIONS = {"completion": "chat", "acompletion": "chat", "text_completion": "text_completion", "atext_completion": "text_completion",
                "embedding": "embeddings", "aembedding": "embeddings", "responses": "chat", "aresponses": "chat"}
+
+
+# Another thread may hold a lock while this one forks.
+_loggers: "weakref.WeakSet[UsageLogger]" = weakref.WeakSet()
+
+
+def _begin_in_child() -> None:
+    for logger in list(_loggers):
+        logger._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_begin_in_child)
 
 
 def _seconds(value: Any) -> Optional[float]:
@@ -47,19 +61,27 @@ def _text(value: Any) -> Optional[str]:
     return text.encode("utf-8", "replace")[:1024].decode("utf-8", "ignore") or None
 
 
+def _short(value: Any) -> str:
+    return str(value)[:TEXT_MAX].encode("utf-8", "replace").decode("utf-8")
+
+
 def _metadata(payload: Mapping[str, Any]) -> Optional[str]:
     """Tags, end user, and what the caller gave as metadata: numbers and short texts only."""
     found: Dict[str, Any] = {}
     own = payload.get("metadata") or {}
     for source in (own, own.get("requester_metadata") or {}):
         for key, value in source.items():
-            if isinstance(value, (str, int, float, bool)) and value != "" and len(found) < METADATA_MAX:
-                found[str(key)[:TEXT_MAX]] = value[:TEXT_MAX] if isinstance(value, str) else value
+            if len(found) == METADATA_MAX:
+                break
+            if isinstance(value, str) and value:
+                found[_short(key)] = _short(value)
+            elif isinstance(value, (int, float)) and math.isfinite(value):
+                found[_short(key)] = value
     tags = payload.get("request_tags")
     if isinstance(tags, list) and tags:
-        found["tags"] = [str(tag)[:TEXT_MAX] for tag in tags[:METADATA_MAX]]
+        found["tags"] = [_short(tag) for tag in tags[:METADATA_MAX]]
     if payload.get("end_user"):
-        found["end_user"] = str(payload["end_user"])[:TEXT_MAX]
+        found["end_user"] = _short(payload["end_user"])
     if payload.get("cache_hit"):
         found["cache_hit"] = True
     if not found:
@@ -82,10 +104,7 @@ class UsageLogger(_Base):  # type: ignore[misc,valid-type]
         self._lock = threading.Lock()
         self._seen: "collections.OrderedDict[Tuple[str, bool], None]" = collections.OrderedDict()
         self.errors = 0
-        os.register_at_fork(after_in_child=self._begin_in_child)
-
-    def _begin_in_child(self) -> None:
-        self._lock = threading.Lock()
+        _loggers.add(self)
 
     @property
     def log(self) -> Log:
