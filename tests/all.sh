@@ -71,6 +71,7 @@ if build release; then
 fi
 if build asan; then
 	check asan -LE 'bench'
+	check_required asan
 fi
 # Races are in what has threads; the compactor has none.
 if build tsan; then

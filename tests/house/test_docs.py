@@ -1,6 +1,8 @@
 """What README.md tells people to type is typed here.
 
-test_docs.py SOURCE PROGRAM SHARED_LIBRARY CC
+test_docs.py SOURCE PROGRAM SHARED_LIBRARY CC PYTHON_PACKAGE
+
+PYTHON_PACKAGE is where the package is, if it was built; else what is Python is left out.
 """
 import json
 import os
@@ -47,6 +49,25 @@ def try_c(blocks, source, library, compiler, where, environment):
     assert len(dumped) == 1 and json.loads(dumped[0])["output_tokens"] == 50, dumped
 
 
+def try_python(blocks, package, where, environment):
+    """Each of the two READMEs' programs, in a directory of its own."""
+    if not (package / "usagelog").is_dir():
+        return
+    environment = environment | {"PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"}
+    for name in ("python", "native", "dropin"):
+        place = where / f"python-{name}"
+        place.mkdir()
+        (place / "program.py").write_text(blocks[name])
+        said = run(f"'{sys.executable}' program.py", place, environment | {"USAGELOG_DIR": str(place / "log")})
+        if name == "python":
+            assert said == "0.00075\n", said
+        if name == "native":
+            assert "0.00105" in said and "gpt-4o" in said, said
+        if name == "dropin":
+            totals = json.loads((place / "usage.json").read_text())["daily_totals"]
+            assert sum(day["calls"] for day in totals.values()) == 1, totals
+
+
 def try_first(blocks, source, where, environment):
     """The first command, in a copy of the tree, with the package manager left out."""
     tree = where / "tree"
@@ -71,10 +92,11 @@ def check_references(source, text):
 
 
 def main():
-    source, program, library, compiler = (pathlib.Path(argument) for argument in sys.argv[1:5])
+    source, program, library, compiler, package = (pathlib.Path(argument) for argument in sys.argv[1:6])
     text = (source / "README.md").read_text()
-    blocks = {name: body for name, _, body in BLOCK.findall(text)}
-    missing = {"first", "test", "c", "shell", "import"} - set(blocks)
+    of_package = (source / "lib" / "python" / "README.md").read_text()
+    blocks = {name: body for name, _, body in BLOCK.findall(text + of_package)}
+    missing = {"first", "test", "c", "shell", "import", "python", "native", "dropin"} - set(blocks)
     assert not missing, f"README.md lacks the blocks {missing}"
     assert "tests/all.sh" in blocks["test"]
     with tempfile.TemporaryDirectory() as place:
@@ -83,6 +105,7 @@ def main():
         environment |= {"PATH": f"{program.parent}:{os.environ['PATH']}", "USAGELOG_DIR": str(where / "log"), "HOME": place}
         try_shell(blocks, program, where, environment)
         try_c(blocks, source, library, compiler, where, environment)
+        try_python(blocks, package, where, environment)
         try_first(blocks, source, where, environment)
     check_references(source, text)
     print(f"{len(blocks)} blocks")

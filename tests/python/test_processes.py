@@ -278,7 +278,11 @@ class Exit(ProcessTest):
             self.assertGreaterEqual(self.calls(), int(out))
 
     def test_objects_that_outlive_the_module(self):
-        """In reference cycles, as globals of modules, recorded to from __del__."""
+        """In reference cycles, as globals of modules, recorded to from __del__, while a thread is at work that the end of the interpreter stops."""
+        for _ in range(10):
+            self.outlive()
+
+    def outlive(self):
         _, err = self.run_child("""
             import sys, usagelog
             class Keeper:
@@ -292,8 +296,14 @@ class Exit(ProcessTest):
             keeper.record("p", "m")
             sys.keeper = Keeper()
             log = keeper.log
-            tracker = usagelog.UsageTracker(sys.argv[1] + ".json")
+            class LateTracker(usagelog.UsageTracker):
+                def __del__(self):
+                    self.record("gpt-4o", 1, 1, 0.0, 1.0)
+                    self.flush()
+                    self.shutdown()
+            sys.tracker = tracker = LateTracker(sys.argv[1] + ".json", flush_interval=0.001, flush_threshold=1)
             tracker.me = tracker
+            tracker.record("gpt-4o", 1, 1, 0.0, 1.0)
             """, self.log_path)
         self.assertEqual(err, "")
         self.assertGreaterEqual(self.calls(), 1)

@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import os
+import sys
 import threading
 import time
 import weakref
@@ -86,7 +87,8 @@ class AsyncUsageWriter:
 
     def _due(self) -> None:
         """The first record since the last look, or the one that reaches the threshold: the only ones that come here."""
-        if not self.compact_on_flush:
+        # An interpreter that ends has stopped its other threads where they were: a lock that one of them held is never free again.
+        if not self.compact_on_flush or sys.is_finalizing():
             return
         with self._changed:
             if self._dirty_since is None:
@@ -104,9 +106,10 @@ class AsyncUsageWriter:
         """What the thread has of this, so that it does not keep it; it is woken when this ends."""
         changed = self._changed
 
-        def ended(_: Any) -> None:
-            with changed:
-                changed.notify_all()
+        def ended(_: Any, is_finalizing: Any = sys.is_finalizing) -> None:
+            if not is_finalizing():
+                with changed:
+                    changed.notify_all()
 
         return weakref.ref(self, ended)
 
@@ -200,7 +203,7 @@ class AsyncUsageWriter:
         done = False
         try:
             done = self.log.flush(timeout)
-            if self.compact_on_flush:
+            if self.compact_on_flush and not sys.is_finalizing():
                 left = max(deadline - time.monotonic(), 0.0)
                 self._publish(left, left)
             else:
@@ -214,6 +217,8 @@ class AsyncUsageWriter:
     def shutdown(self, timeout: float = SHUTDOWN_TIMEOUT_S) -> bool:
         """Flush, and stop the thread. What is recorded afterwards is in the log, but in the JSON only after another flush."""
         done = self.flush(timeout)
+        if sys.is_finalizing():
+            return done
         with self._changed:
             self._stopping = True
             thread, self._thread = self._thread, None
