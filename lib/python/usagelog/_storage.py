@@ -9,6 +9,9 @@ whenever it did. What is there and was not written here is from the old tracker:
 going back. It is the totals of some file that is known (a *base*), and calls on top of them. If it can be told which base, and which calls, they are
 recorded, each once; else the file is set aside as `.foreign.<time>`, and that is reported. It can be told where the totals differ by
 exactly the file's last calls, which the log does not have, and those before them are the base's last ones.
+
+A thread of its own comes here while others fork: so nothing is used whose module has a lock for itself, such as strptime() and tempfile, which a
+child would find taken for ever.
 """
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ import hashlib
 import json
 import logging
 import os
+import re
 import stat
-import tempfile
 import time
 from datetime import datetime
 from decimal import Decimal
@@ -37,6 +40,7 @@ TAIL = 8
 TRIES_MAX = 8
 LOCK_POLL_S = 0.01
 FILE_BYTES_MAX = 256 << 20
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 SECTIONS = ("daily_totals", "model_breakdown", "provider_breakdown")
 _SAME_COST = Decimal("1e-6")  # a call: sums of floats in the old tracker's totals
 
@@ -95,8 +99,8 @@ def _section(data: Dict[str, Any], name: str) -> Dict[str, Tuple[int, int, Decim
 
 def _parse_day(text: str) -> datetime:
     try:
-        if len(text) == len("YYYY-MM-DD"):
-            return datetime.strptime(text, "%Y-%m-%d")
+        if _DAY.fullmatch(text):
+            return datetime.fromisoformat(text)
     except ValueError:
         pass
     raise Unreadable(f"{text!r} is not a day")
@@ -326,7 +330,8 @@ def _sync_directory(path: str) -> None:
 
 def _write_beside(path: str, data: bytes, mode: int) -> str:
     """Write a file that is to have this name, durably; the name that it has for now."""
-    fd, temporary = tempfile.mkstemp(prefix=os.path.basename(path) + ".", suffix=".new", dir=os.path.dirname(path))
+    temporary = f"{path}.{os.urandom(8).hex()}.new"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         with open(fd, "wb") as file:
             file.write(data)
