@@ -119,6 +119,20 @@ class Fork(ProcessTest):
             """, self.log_path)
         self.assertEqual(self.calls(), int(out))
 
+    def test_locks_of_modules_that_a_thread_had_at_the_fork(self):
+        """As if the parent's thread had been in the midst of strptime() or of making a temporary file."""
+        self.run_child("""
+            import _strptime, os, sys, tempfile
+            import usagelog
+            tracker = usagelog.UsageTracker(sys.argv[1], flush_interval=3600)
+            tracker.record("gpt-4o", 1, 1, 0.0, 1.0)
+            with _strptime._cache_lock, tempfile._once_lock:
+                child = os.fork()
+                if not child:
+                    os._exit(0 if tracker.flush(30) and tracker.get_summary()["total_calls"] == 1 else 1)
+                assert os.waitpid(child, 0)[1] == 0
+            """, self.path("usage.json"))
+
     def test_tracker_in_children(self):
         """Children bring the file up by themselves: each has a thread of its own, which the fork did not bring along."""
         tracker = UsageTracker(self.path("usage.json"), flush_interval=0.05, flush_threshold=1)
