@@ -22,7 +22,7 @@ KEYS = {
         f"{figure}_ns {figure}_least_ns {figure}_most_ns {figure}_quartile_low_ns {figure}_quartile_high_ns"
         for figure in ("floor_caller", "floor_coarse", "record_caller", "record_interned", "record_strings",
                        "record_strings_fresh", "record_2_threads")])},
-    "bench_fold": {"": " ".join(["runs entries fact_rows fact_bytes peak_bytes peer_entries awk_ns"] + [
+    "bench_fold": {"": " ".join(["runs entries fact_rows fact_bytes peak_1_thread_bytes peak_2_threads_bytes peer_entries awk_ns"] + [
         f"{figure}_ns {figure}_least_ns {figure}_most_ns {figure}_quartile_low_ns {figure}_quartile_high_ns"
         for figure in ("just_read", "scan", "fold", "fold_2_threads")])},
     "bench_tail": {"": "seconds_per_mode rounds pace_ns modes unpaced", "modes.[]": "name what latency skipped faults waits preemptions",
