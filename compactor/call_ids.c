@@ -30,58 +30,93 @@ int call_ids_lock(const struct ul_directory *directory)
 
 /* ---- the table ----------------------------------------------------------------------------------------------- */
 
-/* Open addressing; a free entry ends a search. */
+/* In the order in which they came, so that the memory grows at its end and is never copied. */
 struct entry {
 	uint8_t id[16];
 	uint64_t content; /* of the call that stands; 0: unknown */
 	int32_t standing; /* calls less reversals: above 0 if the log has the call */
-	bool used;
+};
+
+/* Open addressing; a free bucket ends a search. */
+struct bucket {
+	uint32_t hash; /* the upper half; its upper bits are the bucket's place: in a larger table they stay in order */
+	uint32_t number; /* of the entry, from 1; 0: free */
 };
 
 struct call_ids {
 	struct entry *entries;
-	size_t mask, count;
+	size_t count, room;
+	struct bucket *buckets;
+	uint32_t mask;
+	unsigned shift; /* of a bucket's hash, to its place */
 };
 
-enum { ENTRIES_MIN = 1024 };
+enum { BUCKET_BITS_MIN = 10 };
 
-static struct entry *find(const struct call_ids *ids, const uint8_t id[16])
+/* Hashed again: ids of a file from outside could be chosen to meet in one place, were their own bits taken. */
+static uint32_t hash_of(const uint8_t id[16])
 {
-	/* Hashed again: ids of a file from outside could be chosen to meet in one place, were their own bits taken. */
-	size_t at = (size_t)XXH3_64bits(id, 16) & ids->mask;
-	while (ids->entries[at].used && memcmp(ids->entries[at].id, id, 16) != 0)
-		at = (at + 1) & ids->mask;
-	return &ids->entries[at];
+	return (uint32_t)(XXH3_64bits(id, 16) >> 32);
 }
 
+/* The id's bucket, or the free one where it would be. */
+static struct bucket *find(const struct call_ids *ids, const uint8_t id[16], uint32_t hash)
+{
+	for (uint32_t at = hash >> ids->shift;; at = (at + 1) & ids->mask) {
+		struct bucket *bucket = &ids->buckets[at];
+		if (!bucket->number || (bucket->hash == hash &&
+					!memcmp(ids->entries[bucket->number - 1].id, id, sizeof(ids->entries->id))))
+			return bucket;
+	}
+}
+
+/* Room for twice as many, in buckets that are at most half full. */
 static int grow(struct call_ids *ids)
 {
-	struct call_ids larger = {.mask = 2 * ids->mask + 1, .count = ids->count};
-	larger.entries = os_allocate(larger.mask + 1, sizeof(*larger.entries));
-	if (!larger.entries)
+	unsigned bits = ids->buckets ? 32 - ids->shift + 1 : BUCKET_BITS_MIN;
+	size_t bucket_count = (size_t)1 << bits;
+	/* What the hash can tell apart. */
+	if (bits > 31)
 		return -ENOMEM;
-	for (size_t i = 0; i <= ids->mask; i++)
-		if (ids->entries[i].used)
-			*find(&larger, ids->entries[i].id) = ids->entries[i];
-	free(ids->entries);
-	*ids = larger;
+	struct entry *entries = os_reallocate(ids->entries, bucket_count / 2, sizeof(*entries));
+	if (!entries)
+		return -ENOMEM;
+	ids->entries = entries;
+	struct bucket *buckets = os_allocate(bucket_count, sizeof(*buckets));
+	if (!buckets)
+		return -ENOMEM;
+	uint32_t mask = (uint32_t)bucket_count - 1;
+	for (size_t i = 0; ids->buckets && i <= ids->mask; i++) {
+		if (!ids->buckets[i].number)
+			continue;
+		uint32_t at = ids->buckets[i].hash >> (32 - bits);
+		while (buckets[at].number)
+			at = (at + 1) & mask;
+		buckets[at] = ids->buckets[i];
+	}
+	free(ids->buckets);
+	ids->buckets = buckets;
+	ids->mask = mask;
+	ids->shift = 32 - bits;
+	ids->room = bucket_count / 2;
 	return 0;
 }
 
 static int change(struct call_ids *ids, const uint8_t id[16], uint64_t content, int32_t by)
 {
-	/* At most two thirds full. */
-	if (3 * ids->count > 2 * ids->mask) {
+	if (ids->count == ids->room) {
 		int error = grow(ids);
 		if (error)
 			return error;
 	}
-	struct entry *entry = find(ids, id);
-	if (!entry->used) {
-		memcpy(entry->id, id, 16);
-		entry->used = true;
-		ids->count++;
+	uint32_t hash = hash_of(id);
+	struct bucket *bucket = find(ids, id, hash);
+	if (!bucket->number) {
+		ids->entries[ids->count] = (struct entry){0};
+		memcpy(ids->entries[ids->count].id, id, sizeof(ids->entries->id));
+		*bucket = (struct bucket){hash, (uint32_t)++ids->count};
 	}
+	struct entry *entry = &ids->entries[bucket->number - 1];
 	/* A call whose content changed is taken back and added anew: what was added last stands. */
 	if (by > 0)
 		entry->content = content;
@@ -89,10 +124,18 @@ static int change(struct call_ids *ids, const uint8_t id[16], uint64_t content, 
 	return 0;
 }
 
+void call_ids_prefetch(const struct call_ids *ids, const uint8_t id[16])
+{
+	__builtin_prefetch(&ids->buckets[hash_of(id) >> ids->shift], 1);
+}
+
 enum call_ids_found call_ids_find(const struct call_ids *ids, const uint8_t id[16], uint64_t content)
 {
-	const struct entry *entry = find(ids, id);
-	if (!entry->used || entry->standing <= 0)
+	const struct bucket *bucket = find(ids, id, hash_of(id));
+	if (!bucket->number)
+		return CALL_IDS_NONE;
+	const struct entry *entry = &ids->entries[bucket->number - 1];
+	if (entry->standing <= 0)
 		return CALL_IDS_NONE;
 	return !content || !entry->content || content == entry->content ? CALL_IDS_SAME : CALL_IDS_OTHER;
 }
@@ -107,6 +150,7 @@ void call_ids_close(struct call_ids *ids)
 	if (!ids)
 		return;
 	free(ids->entries);
+	free(ids->buckets);
 	free(ids);
 }
 
@@ -276,12 +320,9 @@ int call_ids_read(struct call_ids **ids, const struct ul_directory *directory, s
 	struct findings findings = {0};
 	why->text[0] = '\0';
 	struct call_ids *found = os_allocate(1, sizeof(*found));
-	int error = found ? 0 : -ENOMEM;
-	if (!error) {
-		found->mask = ENTRIES_MIN - 1;
-		found->entries = os_allocate(ENTRIES_MIN, sizeof(*found->entries));
-		error = found->entries ? read_log(found, directory, &findings, why) : -ENOMEM;
-	}
+	int error = found ? grow(found) : -ENOMEM;
+	if (!error)
+		error = read_log(found, directory, &findings, why);
 	if (error) {
 		if (!why->text[0])
 			ul_message_set(why, "%s: the calls that are there cannot be read: %s; nothing was added",

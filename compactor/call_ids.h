@@ -1,6 +1,6 @@
 /*
- * The ids of the calls that a log has: what makes an import that is repeated add each call once. In memory, 32 bytes
- * a slot of the table. Who looks ids up and adds calls by the answer holds the log's import lock meanwhile.
+ * The ids of the calls that a log has: what makes an import that is repeated add each call once. In memory, 48 bytes
+ * a call, and as many again before it grows. Who looks ids up and adds calls by the answer holds the log's import lock meanwhile.
  */
 #ifndef USAGELOG_CALL_IDS_H
 #define USAGELOG_CALL_IDS_H
@@ -18,6 +18,9 @@ struct call_ids;
  * cannot be read, other than for lack of memory, are an error too: a call in them would be added twice. */
 int call_ids_read(struct call_ids **ids, const struct ul_directory *directory, struct ul_message *why);
 void call_ids_close(struct call_ids *ids);
+
+/* The id will be looked up soon: have its place brought near meanwhile. */
+void call_ids_prefetch(const struct call_ids *ids, const uint8_t id[16]);
 
 enum call_ids_found { CALL_IDS_NONE, CALL_IDS_SAME, CALL_IDS_OTHER };
 

@@ -47,6 +47,7 @@ struct import {
 	struct import_source source;
 	struct import_map map;
 	struct lines *lines;
+	struct field_value defaults[FIELD_COUNT]; /* what a line begins with */
 	struct draft_rules rules;
 	struct draft draft;
 	struct ul_directory directory;
@@ -80,15 +81,13 @@ static bool refuse(struct refusal *why, enum call_field field, const char *reaso
 
 static bool take_line(struct import *import, struct line *line, struct refusal *why)
 {
-	struct field_value values[FIELD_COUNT] = {0};
+	struct field_value values[FIELD_COUNT];
 	if (line->too_long)
 		return refuse(why, FIELD_COUNT, "is longer than 1 MiB");
 	if (line->open_quote)
 		return refuse(why, FIELD_COUNT,
 			      "opens a quote that is not closed, so that the rest of the file belongs to it");
-	for (enum call_field field = 0; field < FIELD_COUNT; field++)
-		if (defaults[field])
-			values[field] = (struct field_value){defaults[field], strlen(defaults[field])};
+	memcpy(values, import->defaults, sizeof(values));
 	if (!(import->csv ? import_map_csv : import_map_json)(&import->map, line, values, why))
 		return false;
 	if (!draft_make(&import->draft, &import->rules, values, why))
@@ -152,6 +151,8 @@ static int take_lines(struct import *import)
 	for (uint64_t taken = 1; !status && (got = lines_next(import->lines, &line)) > 0; taken++) {
 		if (is_blank(&line))
 			continue;
+		if (import->ids)
+			call_ids_prefetch(import->ids, line.id);
 		if (!take_line(import, &line, &why))
 			complain_line(import, line.number, &why);
 		else if (import->log)
@@ -365,6 +366,9 @@ static int run(const struct command *command, const char *log_path, int argc, ch
 	import.lock = -1;
 	import.file = strcmp(line.operands[0], "-") ? line.operands[0] : "(standard input)";
 	import.rules.input_includes_cache = input_includes_cache;
+	for (enum call_field field = 0; field < FIELD_COUNT; field++)
+		if (defaults[field])
+			import.defaults[field] = (struct field_value){defaults[field], strlen(defaults[field])};
 	import_progress_begin(&import.progress);
 	/* JSON is looked at for the members that --map names before it is read. */
 	bool twice = all_or_nothing || (map_text && !import.csv);

@@ -65,8 +65,10 @@ static struct field_value trimmed(struct field_value value)
 static bool take_count(const struct field_value values[FIELD_COUNT], enum call_field field, uint64_t *out,
 		       struct refusal *why)
 {
-	struct field_value value = trimmed(values[field]);
 	*out = 0;
+	if (!values[field].bytes)
+		return true;
+	struct field_value value = trimmed(values[field]);
 	if (!value.bytes)
 		return true;
 	enum decimal_error error = decimal_parse_count(value.text, value.bytes, UINT32_MAX, out);
@@ -126,24 +128,28 @@ static bool take_name(const struct field_value values[FIELD_COUNT], enum call_fi
 		return true;
 	if (value.bytes > UL_NAME_BYTES_MAX)
 		return refuse(why, field, value, "is longer than 1,024 bytes");
+	*name = out;
+	/* What stands there from the call before was found valid. */
+	if (strlen(out) == value.bytes && !memcmp(out, value.text, value.bytes))
+		return true;
 	if (!ul_name_is_valid(value.text, value.bytes))
 		return refuse(why, field, value, "has control characters or is not UTF-8");
 	memcpy(out, value.text, value.bytes);
 	out[value.bytes] = '\0';
-	*name = out;
 	return true;
 }
 
-/* With metadata, the library's own check is made beforehand: so a file can be refused before a call of it is
- * recorded. The other attributes cannot be wrong together: they are names, and four of them fit. */
-static bool check_context(const struct draft *draft, struct refusal *why)
+/* The library's own check is made beforehand: so a file can be refused before a call of it is recorded. Only metadata
+ * can be wrong: the other attributes are names, and four of them fit. */
+static bool make_context(struct draft *draft, struct refusal *why)
 {
 	const struct usagelog_attributes *given = &draft->names.attributes;
 	struct ul_attributes attributes = {given->operation, given->error_type, given->service_tier, given->session_id,
 					   given->metadata};
-	char text[UL_CONTEXT_BYTES_MAX];
-	size_t bytes;
-	switch (ul_context_build(&attributes, text, &bytes)) {
+	draft->context_bytes = 0;
+	if (!given->operation && !given->error_type && !given->service_tier && !given->session_id && !given->metadata)
+		return true;
+	switch (ul_context_build(&attributes, draft->context, &draft->context_bytes)) {
 	case UL_CONTEXT_OK:
 		return true;
 	case UL_CONTEXT_TOO_LONG:
@@ -168,7 +174,7 @@ static bool take_metadata(const struct field_value values[FIELD_COUNT], struct d
 	memcpy(draft->metadata, value.text, value.bytes);
 	draft->metadata[value.bytes] = '\0';
 	draft->names.attributes.metadata = draft->metadata;
-	return check_context(draft, why);
+	return true;
 }
 
 static bool take_error(const struct field_value values[FIELD_COUNT], struct draft *draft, struct refusal *why)
@@ -205,7 +211,7 @@ static bool take_names(const struct field_value values[FIELD_COUNT], struct draf
 	return take_name(values, FIELD_OPERATION, draft->operation, &names->attributes.operation, why) &&
 	       take_name(values, FIELD_SERVICE_TIER, draft->service_tier, &names->attributes.service_tier, why) &&
 	       take_name(values, FIELD_SESSION_ID, draft->session_id, &names->attributes.session_id, why) &&
-	       take_error(values, draft, why) && take_metadata(values, draft, why);
+	       take_error(values, draft, why) && take_metadata(values, draft, why) && make_context(draft, why);
 }
 
 static bool take_counts(const struct draft_rules *rules, const struct field_value values[FIELD_COUNT],
@@ -290,11 +296,7 @@ bool draft_make(struct draft *draft, struct draft_rules *rules, const struct fie
 uint64_t draft_content(const struct draft *draft)
 {
 	const struct usagelog_call *call = &draft->call;
-	const struct usagelog_attributes *given = &draft->names.attributes;
-	struct ul_attributes attributes = {given->operation, given->error_type, given->service_tier, given->session_id,
-					   given->metadata};
-	char context[UL_CONTEXT_BYTES_MAX];
-	size_t bytes = 0;
+	struct ul_text context = {draft->context, draft->context_bytes};
 	/* In us, and in ms what is too long for that: as the library writes it. */
 	uint64_t latency = call->latency_us;
 	if (latency > UINT32_MAX)
@@ -311,11 +313,8 @@ uint64_t draft_content(const struct draft *draft)
 				       .latency = (uint32_t)latency,
 				       .ttft_us = call->ttft_us,
 			       }};
-	if (ul_context_build(&attributes, context, &bytes) || !bytes) {
-		memcpy(context, "{}", 2);
-		bytes = 2;
-	}
+	if (!context.bytes)
+		context = (struct ul_text){"{}", 2};
 	return id_content((struct ul_text){draft->provider, strlen(draft->provider)},
-			  (struct ul_text){draft->model, strlen(draft->model)}, (struct ul_text){context, bytes},
-			  &slot);
+			  (struct ul_text){draft->model, strlen(draft->model)}, context, &slot);
 }

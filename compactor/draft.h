@@ -56,6 +56,8 @@ struct draft {
 		error_type[UL_NAME_BYTES_MAX + 1], service_tier[UL_NAME_BYTES_MAX + 1],
 		session_id[UL_NAME_BYTES_MAX + 1];
 	char metadata[UL_CONTEXT_BYTES_MAX + 1];
+	char context[UL_CONTEXT_BYTES_MAX]; /* canonical; of no bytes if there are no attributes */
+	size_t context_bytes;
 };
 
 /* Why a call is refused: the field, and the sentence that begins with its name. */
@@ -69,7 +71,7 @@ struct draft_rules {
 	bool input_includes_cache; /* subtract the cached tokens from the input */
 };
 
-/* Make a call of these fields. False: `why` is set, and the draft is good for nothing. A call without a time is
+/* Make a call of these fields in a draft that is zeroed, or was made before: names that stay are checked once. False: `why` is set, and the draft is good for nothing. A call without a time is
  * "now"; who wants one asks before. */
 bool draft_make(struct draft *draft, struct draft_rules *rules, const struct field_value values[FIELD_COUNT],
 		struct refusal *why);

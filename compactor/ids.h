@@ -14,7 +14,8 @@ struct id_change {
 	int64_t sign;
 };
 
-/* What a call is, to see that it changed since: FORMAT.md 9, content. `context` is "{}" if it has none. */
+/* What a call is, to see that it changed since: FORMAT.md 9, content. `context` is "{}" if it has none. All are
+ * within the bounds of names and contexts. */
 uint64_t id_content(struct ul_text provider, struct ul_text model, struct ul_text context, const struct ul_slot *slot);
 
 /* The set after the changes, in order of the id; malloc'd, NULL if there is no memory. Sorts the changes. */

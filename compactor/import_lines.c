@@ -9,16 +9,21 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Room for the longest line, the line end, and a block to read into. */
-enum { BLOCK_BYTES = 256 * 1024, ROOM_BYTES = LINE_BYTES_MAX + 2 + BLOCK_BYTES };
+/* Room for the chain before a line, the longest line, the line end, and a block to read into. */
+enum {
+	BLOCK_BYTES = 256 * 1024,
+	CHAIN_BYTES = sizeof(XXH128_canonical_t),
+	ROOM_BYTES = CHAIN_BYTES + LINE_BYTES_MAX + 2 + BLOCK_BYTES,
+};
 
 struct lines {
 	XXH3_state_t hash;
 	XXH128_canonical_t chain; /* h(n): of the line before */
+	bool skipping;            /* `hash` has the beginning of the line at hand, which is too long */
 	int fd;
 	bool quoted;
 	bool ended;
-	size_t begin, end; /* in the buffer: what was read and not taken */
+	size_t begin, end; /* in the buffer: what was read and not taken; before it is room for the chain */
 	uint64_t number;   /* of the line at `begin` */
 	uint64_t bytes_read, bytes_max;
 	char buffer[ROOM_BYTES];
@@ -33,7 +38,8 @@ struct lines *lines_open(int fd, bool quoted, uint64_t bytes_max)
 	lines->fd = fd;
 	lines->quoted = quoted;
 	lines->ended = false;
-	lines->begin = lines->end = 0;
+	lines->skipping = false;
+	lines->begin = lines->end = CHAIN_BYTES;
 	lines->number = 1;
 	lines->bytes_read = 0;
 	lines->bytes_max = bytes_max;
@@ -55,9 +61,9 @@ uint64_t lines_bytes(const struct lines *lines)
 static int fill(struct lines *lines)
 {
 	if (ROOM_BYTES - lines->end < BLOCK_BYTES) {
-		memmove(lines->buffer, lines->buffer + lines->begin, lines->end - lines->begin);
-		lines->end -= lines->begin;
-		lines->begin = 0;
+		memmove(lines->buffer + CHAIN_BYTES, lines->buffer + lines->begin, lines->end - lines->begin);
+		lines->end -= lines->begin - CHAIN_BYTES;
+		lines->begin = CHAIN_BYTES;
 	}
 	size_t wanted = ROOM_BYTES - lines->end;
 	if (wanted > lines->bytes_max - lines->bytes_read)
@@ -92,9 +98,27 @@ static bool find_end(struct lines *lines, struct csv_scan *scan, size_t *scanned
 static void skip(struct lines *lines, size_t *scanned)
 {
 	size_t bytes = lines->end - lines->begin - 1;
+	if (!lines->skipping) {
+		XXH3_128bits_reset(&lines->hash);
+		XXH3_128bits_update(&lines->hash, &lines->chain, CHAIN_BYTES);
+		lines->skipping = true;
+	}
 	XXH3_128bits_update(&lines->hash, lines->buffer + lines->begin, bytes);
 	lines->begin += bytes;
 	*scanned -= bytes;
+}
+
+/* The hash of the chain and the line at `begin`, in one go: the chain is put before the line, where nothing is wanted
+ * any more. */
+static XXH128_hash_t hash_line(struct lines *lines, size_t bytes)
+{
+	char *from = lines->buffer + lines->begin - CHAIN_BYTES;
+	if (lines->skipping) {
+		XXH3_128bits_update(&lines->hash, from + CHAIN_BYTES, bytes);
+		return XXH3_128bits_digest(&lines->hash);
+	}
+	memcpy(from, &lines->chain, CHAIN_BYTES);
+	return XXH3_128bits(from, CHAIN_BYTES + bytes);
 }
 
 /* The line is the first `bytes` at `begin`: strip its line end, finish its hash, and step over it. */
@@ -105,11 +129,10 @@ static void take(struct lines *lines, struct line *line, const struct csv_scan *
 	line->number = lines->number;
 	if (newline && bytes && line->text[bytes - 1] == '\r')
 		line->bytes--;
-	XXH3_128bits_update(&lines->hash, line->text, line->bytes);
-	XXH128_canonicalFromHash(&lines->chain, XXH3_128bits_digest(&lines->hash));
+	XXH128_canonicalFromHash(&lines->chain, hash_line(lines, line->bytes));
 	memcpy(line->id, &lines->chain, sizeof(line->id));
 	line->unended = !newline;
-	line->too_long |= line->bytes > LINE_BYTES_MAX;
+	line->too_long = lines->skipping || line->bytes > LINE_BYTES_MAX;
 	line->open_quote = !newline && scan->state == CSV_QUOTED;
 	lines->begin += bytes + newline;
 	lines->number += scan->newlines + 1;
@@ -120,19 +143,15 @@ int lines_next(struct lines *lines, struct line *line)
 	struct csv_scan scan = {0};
 	size_t scanned = 0;
 	bool newline;
-	line->too_long = false;
-	XXH3_128bits_reset(&lines->hash);
-	XXH3_128bits_update(&lines->hash, &lines->chain, sizeof(lines->chain));
+	lines->skipping = false;
 	while (!(newline = find_end(lines, &scan, &scanned)) && !lines->ended) {
-		if (lines->end - lines->begin > LINE_BYTES_MAX + 1) {
+		if (lines->end - lines->begin > LINE_BYTES_MAX + 1)
 			skip(lines, &scanned);
-			line->too_long = true;
-		}
 		int error = fill(lines);
 		if (error)
 			return error;
 	}
-	if (!newline && !scanned && !line->too_long)
+	if (!newline && !scanned && !lines->skipping)
 		return 0;
 	take(lines, line, &scan, scanned, newline);
 	return 1;

@@ -106,17 +106,19 @@ static void step_over_mark(struct line *line)
 static bool find_column(struct import_map *map, const char *file, enum call_field field)
 {
 	const char *name = map->paths[field];
+	size_t before = map->found_count;
 	for (size_t i = 0; i < map->column_count; i++) {
 		if (map->fields[i].bytes != strlen(name) ||
 		    memcmp(map->fields[i].text, name, map->fields[i].bytes) != 0)
 			continue;
-		if (map->column[field]) {
+		if (map->found_count > before) {
 			complain("%s:1: there are two columns \"%s\"; rename one of them", file, name);
 			return false;
 		}
-		map->column[field] = i + 1;
+		map->found[map->found_count].field = field;
+		map->found[map->found_count++].column = i;
 	}
-	if (map->column[field] || (!map->given && field != FIELD_TIME))
+	if (map->found_count > before || (!map->given && field != FIELD_TIME))
 		return true;
 	complain("%s:1: there is no column \"%s\" for the field %s; name another one: --map %s=COLUMN", file, name,
 		 field_names[field], field_names[field]);
@@ -125,7 +127,7 @@ static bool find_column(struct import_map *map, const char *file, enum call_fiel
 
 bool import_map_header(struct import_map *map, const char *file, struct line *header)
 {
-	memset(map->column, 0, sizeof(map->column));
+	map->found_count = 0;
 	step_over_mark(header);
 	enum csv_error error = csv_split(header->text, header->bytes, map->fields, &map->column_count);
 	if (error || header->too_long) {
@@ -151,12 +153,10 @@ bool import_map_csv(struct import_map *map, struct line *line, struct field_valu
 			 map->column_count);
 		return false;
 	}
-	for (enum call_field field = 0; field < FIELD_COUNT; field++) {
-		if (!map->column[field])
-			continue;
-		const struct csv_field *found = &map->fields[map->column[field] - 1];
+	for (size_t i = 0; i < map->found_count; i++) {
+		const struct csv_field *found = &map->fields[map->found[i].column];
 		if (found->bytes)
-			values[field] = (struct field_value){found->text, found->bytes};
+			values[map->found[i].field] = (struct field_value){found->text, found->bytes};
 	}
 	return true;
 }

@@ -16,7 +16,11 @@ struct import_map {
 	char *spec;                     /* what the paths point into */
 	bool given;                     /* --map was: a column that is not there is an error */
 	/* CSV: */
-	size_t column[FIELD_COUNT]; /* from 1; 0: not there */
+	struct {
+		enum call_field field;
+		size_t column;
+	} found[FIELD_COUNT]; /* the fields that the header has */
+	size_t found_count;
 	size_t column_count;
 	struct csv_field *fields; /* CSV_FIELDS_MAX of them */
 	/* JSON: */

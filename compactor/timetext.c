@@ -32,9 +32,12 @@ static int64_t local_to_utc(struct timetext_zone *zone, int64_t local)
 		return local - zone->offset;
 	int64_t before = offset_at(local - DAY_SECONDS), after = offset_at(local + DAY_SECONDS);
 	if (before == after && offset_at(local - 2 * DAY_SECONDS) == before &&
-	    offset_at(local + 2 * DAY_SECONDS) == before)
+	    offset_at(local + 2 * DAY_SECONDS) == before) {
 		/* No change is near: zones keep an offset for days at least. */
-		*zone = (struct timetext_zone){local - DAY_SECONDS, local + DAY_SECONDS, before};
+		zone->start = local - DAY_SECONDS;
+		zone->end = local + DAY_SECONDS;
+		zone->offset = before;
+	}
 	if (offset_at(local - before) == before || offset_at(local - after) != after)
 		return local - before;
 	return local - after;
@@ -66,17 +69,17 @@ static bool take_fraction(const char **at, const char *end, int64_t *ns)
 	if (from == end || *from != '.')
 		return true;
 	const char *digits = from + 1;
-	int64_t value = 0, unit = SECOND_NS;
+	uint64_t value = 0; /* of many digits nothing, but then it is not used */
 	const char *to = digits;
-	for (; to < end && *to >= '0' && *to <= '9'; to++) {
-		unit /= 10;
-		value += unit * (*to - '0');
-	}
+	for (; to < end && *to >= '0' && *to <= '9'; to++)
+		value = value * 10 + (uint64_t)(*to - '0');
 	*at = to;
-	*ns = value;
 	/* Beyond nine digits there is something to round. */
 	if (to - digits > 9)
 		return decimal_parse(from, (size_t)(to - from), 9, ns) == DECIMAL_OK;
+	for (ptrdiff_t i = to - digits; i < 9; i++)
+		value *= 10;
+	*ns = (int64_t)value;
 	return to > digits;
 }
 
@@ -95,18 +98,29 @@ static bool take_offset(const char *at, const char *end, bool *local, int64_t *o
 	return true;
 }
 
+static bool take_date(struct timetext_zone *zone, const char *text)
+{
+	if (!memcmp(text, zone->date, DATE_BYTES))
+		return true;
+	/* The day is a text's that was found good; a bad one leaves the last good one. */
+	if (!calendar_parse_day(&zone->day, text))
+		return false;
+	memcpy(zone->date, text, DATE_BYTES);
+	return true;
+}
+
 static enum timetext_error parse_date(struct timetext_zone *zone, const char *text, size_t bytes, int64_t *time_ns)
 {
 	const char *at = text + DATE_BYTES + 1 + TIME_BYTES, *end = text + bytes;
 	bool local;
-	int32_t day;
 	int64_t of_day, fraction, offset, second;
-	if (bytes < DATE_BYTES + 1 + TIME_BYTES || !strchr("Tt ", text[DATE_BYTES]) || !text[DATE_BYTES] ||
+	if (bytes < DATE_BYTES + 1 + TIME_BYTES ||
+	    (text[DATE_BYTES] != 'T' && text[DATE_BYTES] != 't' && text[DATE_BYTES] != ' ') ||
 	    !take_fraction(&at, end, &fraction) || !take_offset(at, end, &local, &offset))
 		return TIMETEXT_SYNTAX;
-	if (!calendar_parse_day(&day, text) || !take_time(text + DATE_BYTES + 1, &of_day))
+	if (!take_date(zone, text) || !take_time(text + DATE_BYTES + 1, &of_day))
 		return TIMETEXT_DATE;
-	second = (int64_t)day * DAY_SECONDS + of_day;
+	second = (int64_t)zone->day * DAY_SECONDS + of_day;
 	second = local ? local_to_utc(zone, second) : second - offset;
 	/* 128 bits, so that nothing overflows before it is looked at. */
 	__int128 ns = (__int128)second * SECOND_NS + fraction;

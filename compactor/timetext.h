@@ -18,10 +18,12 @@ enum timetext_error {
 /* A sentence's end for people, such as "is not a time: ...". */
 const char *timetext_strerror(enum timetext_error error);
 
-/* What is remembered from one local time to the next: local seconds in [start, end) are all `offset` ahead of UTC.
- * Zero it to begin. */
+/* What is remembered from one time to the next: local seconds in [start, end) are all `offset` ahead of UTC, and the
+ * date last read is that day. Zero it to begin. */
 struct timetext_zone {
 	int64_t start, end, offset;
+	char date[10];
+	int32_t day;
 };
 
 /*

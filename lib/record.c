@@ -152,17 +152,17 @@ __attribute__((no_stack_protector)) int usagelog_record_names(usagelog *log, con
 		return ul_record_names_rare(log, names, call);
 	int64_t time_ns = call->time_ns ? call->time_ns : now_ns();
 	step_in(lane);
-	uint32_t model, context;
-	int result = RARE;
+	uint32_t model = 0, context = 0;
 	/* A parked lane may belong to a handle that is being closed: then the names are not to be looked at. */
-	if (likely(atomic_load_explicit(&lane->limit, memory_order_relaxed) != UL_PARKED) &&
-	    ul_lane_names(log, lane, names, &model, &context))
-		result = record_inside(log, lane, model, context, call, time_ns);
+	bool found = likely(atomic_load_explicit(&lane->limit, memory_order_relaxed) != UL_PARKED) &&
+		     ul_lane_names(log, lane, names, &model, &context);
+	int result = found ? record_inside(log, lane, model, context, call, time_ns) : RARE;
 	step_out(lane);
 	if (likely(result == DONE))
 		return 0;
 	if (result == RARE)
-		return ul_record_names_rare(log, names, call);
+		return found ? ul_record_rare(log, (usagelog_model){model}, (usagelog_context){context}, call)
+			     : ul_record_names_rare(log, names, call);
 	ul_unpark(log);
 	return 0;
 }

@@ -200,6 +200,14 @@ class Refusals(ImportTest):
         self.assertIn("between a closing quote and the next comma", err)
         self.assertIn("opens a quote that is not closed", err)
 
+    def test_names_before(self):
+        """A name is checked whatever the lines before it had, of which the reader may remember some."""
+        lines = [GOOD % f'1,"session_id":"{name}"' for name in ("abXcd", "ab", "ab\\u0000cd", "ab", "abXcd")]
+        out, err = self.load("".join(lines), status=1)
+        self.assertEqual(self.counts(out), (4, 0, 1))
+        self.assertIn("input:3: session_id: ", err)
+        self.assertEqual([row["session_id"] for row in self.dump()], ["abXcd", "ab", "ab", "abXcd"])
+
     def test_all_or_nothing(self):
         good = HEADER + "".join(ROW % (i, i) for i in range(500))
         for bad in (good + ROW % (-1, 0), HEADER + "x\n" + good[len(HEADER):]):
