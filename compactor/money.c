@@ -79,3 +79,17 @@ size_t count_show(char out[MONEY_SHOWN_BYTES], int64_t count)
 	out[end - start] = '\0';
 	return (size_t)(end - start);
 }
+
+void size_show(char out[MONEY_SHOWN_BYTES], uint64_t bytes)
+{
+	static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+	size_t unit = 1;
+	uint64_t tenths = bytes / 1024 * 10 + bytes % 1024 * 10 / 1024;
+	if (bytes < 1024) {
+		snprintf(out, MONEY_SHOWN_BYTES, "%u B", (unsigned)bytes);
+		return;
+	}
+	for (; tenths >= 10240; unit++)
+		tenths /= 1024;
+	snprintf(out, MONEY_SHOWN_BYTES, "%u.%u %s", (unsigned)(tenths / 10), (unsigned)(tenths % 10), units[unit]);
+}

@@ -34,4 +34,7 @@ size_t money_show(char out[MONEY_SHOWN_BYTES], money_t pico_usd, unsigned decima
 /* A count with thousands separated: 1,234,567. */
 size_t count_show(char out[MONEY_SHOWN_BYTES], int64_t count);
 
+/* Bytes with their unit: 512 B, 1.2 GiB. */
+void size_show(char out[MONEY_SHOWN_BYTES], uint64_t bytes);
+
 #endif

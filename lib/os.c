@@ -6,12 +6,14 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/inotify.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -386,6 +388,49 @@ int os_event(void)
 		return -error;
 	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	return fd < 0 ? -errno : fd;
+}
+
+void os_tell(int event)
+{
+	uint64_t one = 1;
+	/* It fails only if it was told so often that it need not be told again. */
+	ssize_t written = write(event, &one, sizeof(one));
+	(void)written;
+}
+
+int os_notify(void)
+{
+	int error = fault(OS_EVENT);
+	if (error)
+		return -error;
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+int os_notify_add(int notify, const char *path, uint32_t events)
+{
+	int error = fault(OS_EVENT);
+	if (error)
+		return -error;
+	return inotify_add_watch(notify, path, events | IN_ONLYDIR) < 0 ? -errno : 0;
+}
+
+ssize_t os_notify_read(int notify, void *out, size_t bytes)
+{
+	ssize_t got = read(notify, out, bytes);
+	if (got < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	return got;
+}
+
+int os_wait_two(int first, int second, uint64_t timeout_ns)
+{
+	struct pollfd fds[2] = {{.fd = first, .events = POLLIN}, {.fd = second, .events = POLLIN}};
+	struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / 1000000000),
+				   .tv_nsec = (long)(timeout_ns % 1000000000)};
+	if (ppoll(fds, 2, &timeout, NULL) <= 0)
+		return 0;
+	return (fds[0].revents ? 1 : 0) | (fds[1].revents ? 2 : 0);
 }
 
 void os_pause(void)

@@ -95,6 +95,15 @@ int os_make_directories(const char *path);
 int os_is_remote(int fd, const char **name);
 int os_random(void *out, size_t bytes);
 int os_event(void);
+/* Wake whoever waits for the event. May be called in a signal handler. */
+void os_tell(int event);
+/* inotify: a descriptor; what to watch, by path; and what was seen, 0 if nothing. */
+int os_notify(void);
+int os_notify_add(int notify, const char *path, uint32_t events);
+ssize_t os_notify_read(int notify, void *out, size_t bytes);
+/* Sleep until one of two descriptors can be read (a negative one never can) or so many ns are over. 1, 2, 3: the first, the second, both;
+ * 0: neither, and maybe before its time. */
+int os_wait_two(int first, int second, uint64_t timeout_ns);
 /* Sleep for a moment: 50 us. */
 void os_pause(void);
 /* Sleep while `*word` is `value`, for so many ns at most (UINT64_MAX: for ever). May return early: look again. */

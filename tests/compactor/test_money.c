@@ -44,6 +44,28 @@ static void shown(void **state)
 	assert_string_equal(text, "999");
 }
 
+static void sizes(void **state)
+{
+	static const struct {
+		uint64_t bytes;
+		const char *shown;
+	} cases[] = {
+		{0, "0 B"},
+		{1023, "1023 B"},
+		{1024, "1.0 KiB"},
+		{1024 * 1024 - 1, "1023.9 KiB"},
+		{1024 * 1024, "1.0 MiB"},
+		{1288490189, "1.2 GiB"},
+		{UINT64_MAX, "15.9 EiB"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[MONEY_SHOWN_BYTES];
+		size_show(text, cases[i].bytes);
+		assert_string_equal(text, cases[i].shown);
+	}
+}
+
 static void stored(void **state)
 {
 	(void)state;
@@ -57,6 +79,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(exact),
 		cmocka_unit_test(shown),
+		cmocka_unit_test(sizes),
 		cmocka_unit_test(stored),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
