@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -85,6 +86,28 @@ def try_first(blocks, source, where, environment):
         assert word in said, f"{word} is not in what the first command says:\n{said}"
 
 
+def try_operating(blocks, program, where, environment):
+    """The operator's page: a copy made while calls are recorded and folded is sound, and holds what was there when it began."""
+    log = where / "operated"
+    environment = {**environment, "USAGELOG_DIR": str(log)}
+    record = f"'{program}' record --provider p --model m --input-tokens 1 --output-tokens 1"
+    run(f"{record} && '{program}' compact --quiet", where, environment)
+    busy = subprocess.Popen(["bash", "-c", f"while :; do {record}; '{program}' compact --quiet || exit; done"], cwd=where, env=environment,
+                            start_new_session=True)
+    try:
+        for number in range(4):
+            before = json.loads(run(f"'{program}' summary --json", where, environment))["totals"]["calls"]
+            copy = where / f"backup{number}"
+            run(blocks["backup"], where, {**environment, "BACKUP": str(copy)})
+            summary = json.loads((copy / "summary.json").read_text())
+            assert summary["totals"]["calls"] >= before, (before, summary["totals"])
+    finally:
+        os.killpg(busy.pid, signal.SIGKILL)
+        busy.wait()
+    run(blocks["retention"], where, environment)
+    assert run(f"'{program}' config retention_days", where, environment).strip() == "400"
+
+
 def check_references(source, text):
     """Files that are named are there."""
     for name in re.findall(r"\]\(([^)#:]+)\)", text):
@@ -95,8 +118,9 @@ def main():
     source, program, library, compiler, package = (pathlib.Path(argument) for argument in sys.argv[1:6])
     text = (source / "README.md").read_text()
     of_package = (source / "lib" / "python" / "README.md").read_text()
-    blocks = {name: body for name, _, body in BLOCK.findall(text + of_package)}
-    missing = {"first", "test", "c", "shell", "import", "python", "native", "dropin"} - set(blocks)
+    of_operator = (source / "compactor" / "OPERATING.md").read_text()
+    blocks = {name: body for name, _, body in BLOCK.findall(text + of_package + of_operator)}
+    missing = {"first", "test", "c", "shell", "import", "python", "native", "dropin", "retention", "backup"} - set(blocks)
     assert not missing, f"README.md lacks the blocks {missing}"
     assert "tests/all.sh" in blocks["test"]
     with tempfile.TemporaryDirectory() as place:
@@ -106,6 +130,7 @@ def main():
         try_shell(blocks, program, where, environment)
         try_c(blocks, source, library, compiler, where, environment)
         try_python(blocks, package, where, environment)
+        try_operating(blocks, program, where, environment)
         try_first(blocks, source, where, environment)
     check_references(source, text)
     print(f"{len(blocks)} blocks")

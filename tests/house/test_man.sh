@@ -4,7 +4,7 @@ set -euo pipefail
 source=$1 program=$2
 command -v mandoc >/dev/null || exit 77
 failed=0
-for page in "$source/lib/usagelog.3" "$source/compactor/usagelog.1"; do
+for page in "$source/lib/usagelog.3" "$source"/compactor/usagelog*.1; do
 	mandoc -T lint -W warning "$page" || failed=1
 done
 
@@ -21,6 +21,13 @@ done
 
 # Each subcommand and option of the program.
 page=$(text "$source/compactor/usagelog.1")
+for command in compact rebuild verify; do
+	own=$source/compactor/usagelog-${command/rebuild/compact}.1
+	for option in $("$program" "$command" --help | grep -oE '^ +--[a-z0-9-]+' | tr -d ' '); do
+		text "$own" | grep -qE -- "(^|[^-a-z])$option([^-a-z0-9]|$)" || [ "$option" = --help ] ||
+			{ echo "${own##*/} does not mention $command $option"; failed=1; }
+	done
+done
 for command in $("$program" --help | sed -n 's/^  \([a-z]\{1,\}\) .*/\1/p'); do
 	grep -qw -- "$command" <<<"$page" || { echo "usagelog.1 does not mention the subcommand $command"; failed=1; }
 	for option in $("$program" "$command" --help | grep -oE '^ +--[a-z0-9-]+' | tr -d ' '); do
