@@ -73,7 +73,7 @@ if build asan; then
 	check asan -LE 'bench'
 	check_required asan
 fi
-# Races are in what has threads; the compactor has none.
+# Races are in what has threads: the library, and the fold, which the unit tests have.
 if build tsan; then
 	check tsan -L 'unit|lib' -LE 'bench'
 fi
