@@ -156,8 +156,10 @@ static int add_row(struct totals *totals, struct names *names, int32_t day, stru
 {
 	struct reading reading;
 	int error = find_reading(totals, names, row.dimensions, &reading);
+	if (error)
+		return error;
 	bool failed = reading.error;
-	if (!error && (row.scope == 0 || row.scope & 1)) {
+	if (row.scope == 0 || row.scope & 1) {
 		error = add_row_to(totals, TOTAL_DAYS, (struct ul_sum){.number = day}, &row, failed);
 		if (!error)
 			error = add_row_to(totals, TOTAL_RECENT,
