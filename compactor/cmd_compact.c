@@ -10,6 +10,7 @@
 #include "decimal.h"
 #include "money.h"
 #include "os.h"
+#include "progress.h"
 #include "summary.h"
 #include "watch.h"
 
@@ -124,6 +125,8 @@ static int run_locked(const struct ul_directory *directory, struct turn *turn)
 	struct ul_message why;
 	uint64_t since_us = now_us();
 	int status = STATUS_FILES;
+	if (turn->quiet)
+		progress_forbid();
 	if (names_init(&names)) {
 		complain("%s: no memory to fold the log", directory->path);
 		return STATUS_FILES;

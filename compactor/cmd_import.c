@@ -23,6 +23,7 @@
 #include "log_open.h"
 #include "money.h"
 #include "os.h"
+#include "progress.h"
 
 enum { REFUSALS_SHOWN = 20, LINES_A_LOOK = 4096 };
 
@@ -56,7 +57,6 @@ struct import {
 	int lock;
 	uint64_t added, there, changed, refused; /* `changed`: there, with other content */
 	uint64_t unended; /* the number of a last line of CSV that has no line end and was added */
-	struct import_progress progress;
 };
 
 /* ---- one line ------------------------------------------------------------------------------------------------ */
@@ -65,7 +65,6 @@ static void complain_line(struct import *import, uint64_t number, const struct r
 {
 	if (++import->refused > REFUSALS_SHOWN)
 		return;
-	import_progress_clear(&import->progress);
 	if (why->field == FIELD_COUNT)
 		complain("%s:%" PRIu64 ": %s", import->file, number, why->reason);
 	else
@@ -98,7 +97,6 @@ static bool take_line(struct import *import, struct line *line, struct refusal *
 /* The log cannot take more: what was done is said, so that the same command can go on from there. */
 static int complain_stop(struct import *import, uint64_t number, int error)
 {
-	import_progress_clear(&import->progress);
 	complain("%s: the log cannot take the call of %s:%" PRIu64
 		 ": %s; when that is mended, import the file again: calls that "
 		 "are there are not added twice",
@@ -148,6 +146,8 @@ static int take_lines(struct import *import)
 	struct line line;
 	struct refusal why;
 	int got, status = 0;
+	uint64_t told = 0;
+	progress_begin(import->log ? "importing" : "checking", import->source.bytes_expected);
 	for (uint64_t taken = 1; !status && (got = lines_next(import->lines, &line)) > 0; taken++) {
 		if (is_blank(&line))
 			continue;
@@ -157,11 +157,12 @@ static int take_lines(struct import *import)
 			complain_line(import, line.number, &why);
 		else if (import->log)
 			status = record(import, &line);
-		if (taken % LINES_A_LOOK == 0)
-			import_progress_show(&import->progress, lines_bytes(import->lines),
-					     import->source.bytes_expected, taken);
+		if (taken % LINES_A_LOOK == 0) {
+			progress_add(lines_bytes(import->lines) - told);
+			told = lines_bytes(import->lines);
+		}
 	}
-	import_progress_clear(&import->progress);
+	progress_end();
 	if (!status && got < 0) {
 		complain("%s: cannot be read to its end: %s; what was read is kept", import->file, strerror(-got));
 		status = STATUS_FILES;
@@ -369,7 +370,6 @@ static int run(const struct command *command, const char *log_path, int argc, ch
 	for (enum call_field field = 0; field < FIELD_COUNT; field++)
 		if (defaults[field])
 			import.defaults[field] = (struct field_value){defaults[field], strlen(defaults[field])};
-	import_progress_begin(&import.progress);
 	/* JSON is looked at for the members that --map names before it is read. */
 	bool twice = all_or_nothing || (map_text && !import.csv);
 	/* All that can be wrong with the command itself, before a log is made. */

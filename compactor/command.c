@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "progress.h"
 #include "utf8.h"
 
 enum {
@@ -50,6 +51,7 @@ void complain(const char *format, ...)
 	va_start(args, format);
 	int length = vasprintf(&message, format, args);
 	va_end(args);
+	progress_clear();
 	fputs("usagelog: ", stderr);
 	if (length < 0)
 		fputs("no memory for a message", stderr);

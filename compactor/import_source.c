@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "command.h"
-#include "money.h"
 #include "os.h"
 
 enum { COPY_BYTES = 65536 };
@@ -118,41 +117,4 @@ int import_source_rewind(struct import_source *source)
 	if (!source->seekable)
 		return first ? 0 : -ESPIPE;
 	return lseek(source->fd, (off_t)source->start, SEEK_SET) < 0 ? -errno : 0;
-}
-
-/* ---- how far it is ------------------------------------------------------------------------------------------- */
-
-enum { FIRST_NS = 1000000000, NEXT_NS = 200000000 };
-
-void import_progress_begin(struct import_progress *progress)
-{
-	*progress = (struct import_progress){.wanted = isatty(STDERR_FILENO), .begin_ns = os_monotonic_ns()};
-	progress->next_ns = progress->begin_ns + FIRST_NS;
-}
-
-void import_progress_show(struct import_progress *progress, uint64_t bytes, uint64_t bytes_expected, uint64_t lines)
-{
-	enum { BAR_COLUMNS = 30 };
-	uint64_t now = progress->wanted ? os_monotonic_ns() : 0;
-	char count[MONEY_SHOWN_BYTES];
-	if (!progress->wanted || now < progress->next_ns)
-		return;
-	progress->next_ns = now + NEXT_NS;
-	progress->shown = true;
-	count_show(count, (int64_t)lines);
-	if (bytes_expected && bytes <= bytes_expected) {
-		double part = (double)bytes / (double)bytes_expected;
-		int full = (int)(part * BAR_COLUMNS);
-		fprintf(stderr, "\r[%.*s%*s] %3d %%  %s lines\033[K", full, "##############################",
-			BAR_COLUMNS - full, "", (int)(part * 100), count);
-	} else {
-		fprintf(stderr, "\r%s lines\033[K", count);
-	}
-}
-
-void import_progress_clear(struct import_progress *progress)
-{
-	if (progress->shown)
-		fputs("\r\033[K", stderr);
-	progress->shown = false;
 }

@@ -1,7 +1,4 @@
-/*
- * The file that is imported, and how far it is: a file, or the standard input; read once, or twice where it is
- * checked first.
- */
+/* The file that is imported: a file, or the standard input; read once, or twice where it is checked first. */
 #ifndef USAGELOG_IMPORT_SOURCE_H
 #define USAGELOG_IMPORT_SOURCE_H
 
@@ -24,14 +21,5 @@ void import_source_close(struct import_source *source);
 
 /* To the beginning. 0 or -errno. */
 int import_source_rewind(struct import_source *source);
-
-/* A line on stderr that says how far an import is, if stderr is a terminal and the import is a long one. */
-struct import_progress {
-	bool wanted, shown;
-	uint64_t begin_ns, next_ns;
-};
-void import_progress_begin(struct import_progress *progress);
-void import_progress_show(struct import_progress *progress, uint64_t bytes, uint64_t bytes_expected, uint64_t lines);
-void import_progress_clear(struct import_progress *progress);
 
 #endif

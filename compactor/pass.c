@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "os.h"
+#include "progress.h"
 
 static const struct runs no_runs;
 
@@ -80,6 +81,7 @@ enum { THREADS_MAX = 4, SHARE_SLOTS_MIN = 4 << 20 >> 6 };
 struct part {
 	uint32_t group;
 	struct slot_range range; /* cut where the group begins and ends */
+	uint64_t slots;          /* to be folded in it, about */
 	struct group_result result;
 	struct slot_counts counts;
 	struct findings findings;
@@ -146,6 +148,7 @@ static void *run_share(void *arg)
 			part->error = fold_part(share, part, &reader, tell);
 			group_close(&reader);
 		}
+		progress_add(part->slots * UL_SLOT_BYTES);
 		if (share->fold.error || part->error == -ENOMEM)
 			share->error = share->fold.error ? share->fold.error : -ENOMEM;
 		if (part->error || share->error)
@@ -199,13 +202,13 @@ static void deal(const struct pass *pass, struct share *shares, uint32_t share_c
 			done += left;
 			uint32_t border = slots_first + (uint32_t)((double)done / (double)own * span);
 			border = border / UL_PAGE_SLOTS * UL_PAGE_SLOTS;
-			*parts++ = (struct part){.group = i, .range = {first, border}};
+			*parts++ = (struct part){.group = i, .range = {first, border}, .slots = left};
 			shares[number].part_count++;
 			first = border;
 			shares[++number].parts = parts;
 			left = slots / share_count + 1;
 		}
-		*parts++ = (struct part){.group = i, .range = {first, UINT32_MAX}};
+		*parts++ = (struct part){.group = i, .range = {first, UINT32_MAX}, .slots = own - done};
 		shares[number].part_count++;
 		left -= own - done < left ? own - done : left;
 	}
@@ -335,7 +338,9 @@ static int try_groups(struct pass *pass, int64_t oldest_ns)
 		error = open_share(&shares[i], pass, share_count > 1 ? &lock : NULL, oldest_ns);
 	if (!error) {
 		deal(pass, shares, share_count, parts, slots);
+		progress_begin("folding", slots * UL_SLOT_BYTES);
 		run_shares(shares, share_count);
+		progress_end();
 		error = collect_all(pass, shares, share_count);
 	}
 	for (uint32_t i = 0; i < share_count; i++)

@@ -13,6 +13,7 @@
 #include "calendar.h"
 #include "money.h"
 #include "os.h"
+#include "progress.h"
 #include "prune.h"
 #include "summary.h"
 
@@ -1000,8 +1001,15 @@ static void report_dropped(struct verification *found)
 static void check_all(struct verification *found, struct view *view, struct refold *again)
 {
 	struct leftovers leftovers = {found, view};
+	uint64_t bytes = 0;
 	for (size_t i = 0; i < view->segments.file_count; i++)
+		bytes += view->segments.files[i].size_bytes;
+	progress_begin("checking", bytes);
+	for (size_t i = 0; i < view->segments.file_count; i++) {
 		check_segment_file(found, view, &view->segments.files[i]);
+		progress_add(view->segments.files[i].size_bytes);
+	}
+	progress_end();
 	check_folded_segments(found, view);
 	for (size_t i = 1; i < view->segments.list.directory_count; i++)
 		if (view->segments.list.fds[i] < 0 && view->segments.list.fds[i] != -ENOENT) {
