@@ -189,16 +189,6 @@ static struct meaning *find_meaning(struct fold *fold, struct table *table, uint
 	return meaning;
 }
 
-static inline const struct meaning *meaning_of(const struct table *table, uint32_t number)
-{
-	return table_record(table, number);
-}
-
-static inline struct call_names names_of(const struct meaning *model, const struct meaning *context)
-{
-	return (struct call_names){model->first, model->second, context->first, context->second, context->error};
-}
-
 /* The names of a call or balance; slot 0 is no definition, and means what one that cannot be read does. False: no memory. */
 static inline bool find_names(struct fold *fold, const struct ul_slot *slot, struct call_names *names)
 {
@@ -206,7 +196,7 @@ static inline bool find_names(struct fold *fold, const struct ul_slot *slot, str
 	const struct meaning *context = find_meaning(fold, &fold->contexts, slot->word & UL_SLOT_MASK, resolve_context);
 	if (!model || !context)
 		return false;
-	*names = names_of(model, context);
+	*names = (struct call_names){model->first, model->second, context->first, context->second, context->error};
 	return true;
 }
 
