@@ -50,10 +50,18 @@ static inline void add_money(struct facts *facts, struct ul_i128 *sum, money_t v
 
 static inline void *get(struct facts *facts, struct table *table, const void *key)
 {
+	const uint8_t *records = table->records;
 	void *record = table_get(table, key);
 	if (!record)
 		facts->error = -ENOMEM;
+	facts->moves += table->records != records;
 	return record;
+}
+
+static uint32_t find(struct facts *facts, struct table *table, const void *key)
+{
+	void *record = get(facts, table, key);
+	return record ? table_number(table, record) : (uint32_t)FACTS_NOWHERE;
 }
 
 enum { BUCKETS_STEP = 64 };
@@ -82,14 +90,10 @@ static bool reach_bucket(struct histogram *histogram, uint32_t bucket)
 static void add_bucket(struct facts *facts, const uint32_t key[4], uint32_t bucket, int64_t count)
 {
 	assert(bucket <= UL_BUCKET_MAX);
-	struct histogram *histogram = get(facts, &facts->histograms, key);
-	if (!histogram)
-		return;
-	if (bucket - histogram->first >= histogram->count && !reach_bucket(histogram, bucket)) {
-		facts->error = -ENOMEM;
-		return;
-	}
-	add(facts, &histogram->counts[bucket - histogram->first], count);
+	uint32_t number = find(facts, &facts->histograms, key);
+	int64_t *sum = number == (uint32_t)FACTS_NOWHERE ? NULL : facts_reach(facts, number, bucket);
+	if (sum)
+		add(facts, sum, count);
 }
 
 /* ---- calls ------------------------------------------------------------------------------------------------- */
@@ -199,12 +203,6 @@ void facts_add_balance(struct facts *facts, const struct call_names *names, cons
 
 enum { UNCHECKED_MAX = 1 << 20 };
 
-static uint32_t find(struct facts *facts, struct table *table, const void *key)
-{
-	void *record = get(facts, table, key);
-	return record ? table_number(table, record) : (uint32_t)FACTS_NOWHERE;
-}
-
 uint32_t facts_find_row(struct facts *facts, const struct call_names *names, const struct ul_slot *slot)
 {
 	struct ul_row key = call_row_key(names, slot);
@@ -223,13 +221,17 @@ uint32_t facts_find_histogram(struct facts *facts, const struct call_names *name
 	return find(facts, &facts->histograms, key);
 }
 
-bool facts_reach(struct facts *facts, uint32_t number, uint32_t bucket)
+int64_t *facts_reach(struct facts *facts, uint32_t number, uint32_t bucket)
 {
 	struct histogram *histogram = table_record(&facts->histograms, number);
-	if (bucket - histogram->first < histogram->count || reach_bucket(histogram, bucket))
-		return true;
-	facts->error = -ENOMEM;
-	return false;
+	if (bucket - histogram->first >= histogram->count) {
+		facts->moves++;
+		if (!reach_bucket(histogram, bucket)) {
+			facts->error = -ENOMEM;
+			return NULL;
+		}
+	}
+	return &histogram->counts[bucket - histogram->first];
 }
 
 static bool sums_are_wide(const int64_t *sums, size_t count, struct ul_i128 cost)

@@ -37,7 +37,9 @@ struct facts {
 	struct table quarters;   /* struct ul_sum, likewise */
 	struct table histograms; /* struct histogram */
 	uint32_t unchecked;      /* how many calls facts_add_at() may add before the sums are looked at again */
+	uint32_t moves;          /* how often records or counts have moved in memory */
 	bool wide;               /* a sum is so large that it may not */
+	int64_t nothing;         /* what a histogram without a bucket counts in: zeros */
 	int error;               /* -ENOMEM, or -EOVERFLOW: a sum left its field; for good */
 };
 
@@ -61,26 +63,28 @@ struct facts_place {
 enum { FACTS_NOWHERE = UINT32_MAX }; /* no memory: `error` is set */
 uint32_t facts_find_row(struct facts *facts, const struct call_names *names, const struct ul_slot *slot);
 uint32_t facts_find_quarter(struct facts *facts, const struct call_names *names, int32_t quarter);
-/* The histogram of a measure, with room for the value's bucket, which is told. */
 uint32_t facts_find_histogram(struct facts *facts, const struct call_names *names, enum ul_measure measure);
-bool facts_reach(struct facts *facts, uint32_t histogram, uint32_t bucket);
+/* The count of a bucket of a histogram, for which room is made. NULL: no memory. */
+int64_t *facts_reach(struct facts *facts, uint32_t histogram, uint32_t bucket);
 
 /* May so many calls be added at places? */
 bool facts_may_add(struct facts *facts, uint32_t calls);
 
-/* A call (no reversal) for this day, on its way to its place. Buckets are numbers in its histograms' arrays. */
+/* A call (no reversal) for this day, and where it is added. */
 struct facts_entry {
 	const struct ul_slot *slot;
-	struct facts_place at;
-	uint32_t quarter;
-	uint32_t latency_bucket, ttft_bucket;
+	struct ul_row *row;
+	struct ul_sum *quarter;
+	int64_t *latency, *ttft; /* counts of their buckets; any, if the call does not tell them */
+	uint32_t error;
 };
 
-/* Find the call's buckets, and have the memory brought that facts_add_entry() adds to. False: no memory. */
-static inline bool facts_bring(struct facts *facts, struct facts_entry *entry);
+/* Find where a call is added, and have that memory brought: good until `moves` changes. False: no memory. */
+static inline bool facts_bring(struct facts *facts, struct facts_entry *entry, const struct facts_place *at,
+			       uint32_t quarter);
 
 /* Add it, after facts_may_add(). */
-static inline void facts_add_entry(struct facts *facts, const struct facts_entry *entry);
+static inline void facts_add_entry(const struct facts_entry *entry);
 
 /* Add all that another one of the same day and names holds. */
 void facts_add_facts(struct facts *facts, const struct facts *more);
@@ -151,48 +155,46 @@ static inline void facts_add_cost(struct ul_i128 *sum, int64_t cost)
 	sum->high += (cost >> 63) + __builtin_add_overflow(sum->low, (uint64_t)cost, &sum->low);
 }
 
-static inline bool facts_bring_bucket(struct facts *facts, uint32_t number, uint64_t value_us, uint32_t *bucket)
+/* The count of a value's bucket. One that is not told gets any: the sums are the same without a branch, which could not be foretold. */
+static inline int64_t *facts_bring_bucket(struct facts *facts, uint32_t number, uint64_t value_us, bool told)
 {
 	const struct histogram *histogram = (const struct histogram *)facts->histograms.records + number;
-	uint32_t wanted = ul_bucket_of(value_us);
-	if (__builtin_expect(wanted - histogram->first >= histogram->count, 0) && !facts_reach(facts, number, wanted))
-		return false;
-	histogram = (const struct histogram *)facts->histograms.records + number;
-	*bucket = wanted;
-	__builtin_prefetch(&histogram->counts[wanted - histogram->first], 1);
-	return true;
+	uint32_t bucket = ul_bucket_of(value_us) - histogram->first;
+	bucket &= -(uint32_t)told;
+	if (__builtin_expect(bucket >= histogram->count, 0))
+		return told ? facts_reach(facts, number, bucket + histogram->first) : &facts->nothing;
+	__builtin_prefetch(&histogram->counts[bucket], 1);
+	return &histogram->counts[bucket];
 }
 
-static inline bool facts_bring(struct facts *facts, struct facts_entry *entry)
+static inline bool facts_bring(struct facts *facts, struct facts_entry *entry, const struct facts_place *at,
+			       uint32_t quarter)
 {
-	const struct ul_slot *slot = entry->slot;
-	const struct ul_row *row = (const struct ul_row *)facts->rows.records + entry->at.row;
-	__builtin_prefetch(row, 1);
-	__builtin_prefetch(&row->latency_calls, 1);
-	if (!(slot->word & UL_LATENCY_UNKNOWN) &&
-	    !facts_bring_bucket(facts, entry->at.latency, (uint64_t)call_latency_us(slot), &entry->latency_bucket))
-		return false;
-	return !slot->body.call.ttft_us ||
-	       facts_bring_bucket(facts, entry->at.ttft, slot->body.call.ttft_us, &entry->ttft_bucket);
-}
-
-static inline void facts_count(struct facts *facts, uint32_t number, uint32_t bucket)
-{
-	const struct histogram *histogram = (const struct histogram *)facts->histograms.records + number;
-	assert(bucket - histogram->first < histogram->count);
-	histogram->counts[bucket - histogram->first]++;
-}
-
-static inline void facts_add_entry(struct facts *facts, const struct facts_entry *entry)
-{
-	struct ul_row *row = (struct ul_row *)facts->rows.records + entry->at.row;
-	struct ul_sum *quarter = (struct ul_sum *)facts->quarters.records + entry->quarter;
 	const struct ul_slot *slot = entry->slot;
 	const struct ul_call_body *call = &slot->body.call;
+	entry->row = (struct ul_row *)facts->rows.records + at->row;
+	__builtin_prefetch(entry->row, 1);
+	__builtin_prefetch(&entry->row->latency_calls, 1);
+	entry->quarter = (struct ul_sum *)facts->quarters.records + quarter;
+	entry->error = at->error;
+	entry->latency = facts_bring_bucket(facts, at->latency, (uint64_t)call_latency_us(slot),
+					    !(slot->word & UL_LATENCY_UNKNOWN));
+	entry->ttft = facts_bring_bucket(facts, at->ttft, call->ttft_us, call->ttft_us);
+	return entry->latency && entry->ttft;
+}
+
+static inline void facts_add_entry(const struct facts_entry *entry)
+{
+	struct ul_row *row = entry->row;
+	struct ul_sum *quarter = entry->quarter;
+	const struct ul_slot *slot = entry->slot;
+	const struct ul_call_body *call = &slot->body.call;
+	int64_t has_latency = !(slot->word & UL_LATENCY_UNKNOWN), has_ttft = call->ttft_us != 0;
 	row->calls++;
 	quarter->calls++;
-	quarter->errors += entry->at.error;
+	quarter->errors += entry->error;
 	quarter->unpriced_calls += slot->word / UL_UNPRICED % 2;
+#pragma GCC unroll 3
 	for (size_t i = 0; i < UL_TOKEN_KINDS; i += 2) {
 		facts_sums pair = __builtin_convertvector(*(const facts_counts *)(&call->input_tokens + i), facts_sums);
 		*(facts_sums *)&row->tokens[i] += pair;
@@ -200,16 +202,12 @@ static inline void facts_add_entry(struct facts *facts, const struct facts_entry
 	}
 	facts_add_cost(&row->cost_pico_usd, call->cost_pico_usd);
 	facts_add_cost(&quarter->cost_pico_usd, call->cost_pico_usd);
-	if (!(slot->word & UL_LATENCY_UNKNOWN)) {
-		row->latency_calls++;
-		row->latency_sum_us += call_latency_us(slot);
-		facts_count(facts, entry->at.latency, entry->latency_bucket);
-	}
-	if (call->ttft_us) {
-		row->ttft_calls++;
-		row->ttft_sum_us += call->ttft_us;
-		facts_count(facts, entry->at.ttft, entry->ttft_bucket);
-	}
+	row->latency_calls += has_latency;
+	row->latency_sum_us += -has_latency & call_latency_us(slot);
+	*entry->latency += has_latency;
+	row->ttft_calls += has_ttft;
+	row->ttft_sum_us += call->ttft_us;
+	*entry->ttft += has_ttft;
 }
 
 #endif

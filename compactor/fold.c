@@ -579,9 +579,7 @@ static bool find_places(struct fold *fold, struct batch *batch)
 		if (__builtin_expect(quarter->span != fold->span.number || quarter->model != model, 0) &&
 		    !find_quarter(fold, quarter, entry->slot))
 			return false;
-		entry->at = place->at;
-		entry->quarter = quarter->record;
-		if (!facts_bring(batch->facts, entry)) {
+		if (!facts_bring(batch->facts, entry, &place->at, quarter->record)) {
 			fold->error = batch->facts->error;
 			return false;
 		}
@@ -592,11 +590,18 @@ static bool find_places(struct fold *fold, struct batch *batch)
 static void add_batch(struct fold *fold, struct batch *batch)
 {
 	struct facts *facts = batch->facts;
-	if (!batch->count || !find_places(fold, batch))
+	uint32_t moves;
+	if (!batch->count)
 		return;
+	/* What is new may move what was found before; the second time nothing is new. */
+	do {
+		moves = facts->moves;
+		if (!find_places(fold, batch))
+			return;
+	} while (facts->moves != moves);
 	if (facts_may_add(facts, batch->count))
 		for (uint32_t i = 0; i < batch->count; i++)
-			facts_add_entry(facts, &batch->entries[i]);
+			facts_add_entry(&batch->entries[i]);
 	else
 		for (uint32_t i = 0; i < batch->count; i++)
 			add_one(fold, facts, batch->entries[i].slot);
