@@ -70,12 +70,12 @@ if build release; then
 	check_required release
 fi
 if build asan; then
-	check asan -LE 'bench'
+	USAGELOG_KILL_STEP=4 check asan -LE 'bench'
 	check_required asan
 fi
-# Races are in what has threads: the library, and the fold, which the unit tests have.
+# Races are in what has threads: the library, and the fold, which the unit tests have. Faults of a run meet no other thread.
 if build tsan; then
-	check tsan -L 'unit|lib' -LE 'bench'
+	check tsan -L 'unit|lib' -LE 'bench' -E 'compact_faults'
 fi
 # The other compiler.
 if build clang; then
