@@ -149,9 +149,9 @@ void prune_clear(struct prune *prune)
 	prune->files = NULL;
 }
 
+/* Not synced: what comes back after a power loss is marked as deleted, and the next run deletes it again. */
 void prune_delete(struct prune *prune)
 {
-	bool touched[UL_DIRECTORIES_MAX] = {false};
 	for (size_t i = 0; i < prune->file_count; i++) {
 		const struct ul_segment_name *name = prune->files[i].file->name;
 		int error = os_unlink(prune->segments->list.fds[name->directory], name->name);
@@ -161,11 +161,7 @@ void prune_delete(struct prune *prune)
 				"%s/%s: is older than retention_days and cannot be deleted: %s; the next run tries "
 				"again",
 				segment_directory_path(prune->directory, name), name->name, usagelog_strerror(error));
-		touched[name->directory] = true;
 	}
-	for (size_t i = 0; i < prune->segments->list.directory_count; i++)
-		if (touched[i])
-			os_sync(prune->segments->list.fds[i]);
 }
 
 /* ---- the base ---------------------------------------------------------------------------------------------------- */
@@ -255,7 +251,7 @@ int prune_keep_base(const struct prune *prune, const struct checkpoint *checkpoi
 		error = os_sync(directory->fd);
 	if (!error)
 		error = store_write(directory->fd, "checkpoint.base", bytes, size_bytes);
-	return error ? error : os_sync(directory->fd);
+	return error;
 }
 
 int base_is_whole(const struct ul_directory *directory, struct names *names)

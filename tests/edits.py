@@ -1,0 +1,145 @@
+#!/usr/bin/python3
+"""Turns on the tests themselves: makes each small edit of edits.txt in a copy of the tree, and sees whether the suite fails.
+
+  tests/edits.py [--directory DIR] [PART OF A NAME...]
+
+An edit is built, and its own tests run first, then all that are quick, then the slow ones, up to the first failure. An edit that nothing
+notices is a hole in the suite. What came of each is kept in DIR/edits.jsonl (build/edits), from which a later run goes on."""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# What holds for the text of the tree, what is measured, and what is for people, says nothing of these edits.
+NOT_ASKED = "house|bench|python"
+SLOW = "^(test_compact_killed|test_compact_faults|test_crowd|test_progress|test_cli_real_data|test_history)$|_golden$"
+TEST_SECONDS_MAX = "300"
+
+
+class Edit:
+    def __init__(self, name):
+        self.name, self.file, self.config, self.tests, self.before, self.after = name, None, "release", None, [], []
+
+    def apply(self, tree):
+        """Make it in the tree; gives what was there before."""
+        path = os.path.join(tree, self.file)
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        before, after = "\n".join(self.before), "\n".join(self.after)
+        if text.count(before) != 1:
+            sys.exit(f"edits: {self.name}: its lines are {text.count(before)} times in {self.file}, and must be there once; mend edits.txt")
+        write(path, text.replace(before, after))
+        return text
+
+
+def write(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def read_edits(path):
+    edits = []
+    with open(path, encoding="utf-8") as file:
+        for line in file.read().splitlines():
+            word, _, rest = line.partition(" ")
+            if line[:1] in "-+" and line:
+                (edits[-1].before if line[0] == "-" else edits[-1].after).append(line[1:])
+            elif word == "edit":
+                edits.append(Edit(rest))
+            elif word in ("file", "config", "tests"):
+                setattr(edits[-1], word, rest)
+            elif line and not line.startswith("#"):
+                sys.exit(f"edits: {path}: not understood: {line}")
+    return edits
+
+
+def copy_tree(tree):
+    """The files that git knows, or would; none that was built."""
+    shutil.rmtree(tree, ignore_errors=True)
+    listed = subprocess.run(["git", "-C", TOP, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], check=True, capture_output=True)
+    for name in listed.stdout.decode().split("\0"):
+        if name and os.path.lexists(os.path.join(TOP, name)):
+            os.makedirs(os.path.dirname(os.path.join(tree, name)), exist_ok=True)
+            shutil.copy2(os.path.join(TOP, name), os.path.join(tree, name))
+
+
+def build(tree, where, config):
+    if not os.path.exists(os.path.join(where, "build.ninja")):
+        subprocess.run(["cmake", "-G", "Ninja", "-C", os.path.join(tree, "tests", "configs", config + ".cmake"), "-S", tree, "-B", where,
+                        "-DUSAGELOG_WERROR=OFF"], check=True, stdout=subprocess.DEVNULL)
+    return subprocess.run(["cmake", "--build", where, "-j", str(os.cpu_count())], capture_output=True, text=True, check=False)
+
+
+def first_failure(where, config, *selection):
+    """The first test that fails of those selected; None if none does, "" if there is none."""
+    command = ["ctest", "--stop-on-failure", "--timeout", TEST_SECONDS_MAX, "-LE", NOT_ASKED, *selection]
+    if config == "tsan" and subprocess.run(["setarch", "-R", "true"], check=False).returncode == 0:
+        command = ["setarch", "-R", *command]
+    done = subprocess.run(command, cwd=where, capture_output=True, text=True, errors="replace", check=False)
+    if "No tests were found" in done.stdout + done.stderr:
+        return ""
+    failed = [line.split()[3] for line in done.stdout.splitlines() if "***" in line and "***Skipped" not in line and "#" in line]
+    return (failed or ["a test that ctest does not name"])[0] if done.returncode else None
+
+
+def noticed_by(where, edit):
+    stages = (["-R", edit.tests], ["-E", SLOW], ["-R", SLOW])
+    if edit.config == "tsan":
+        stages = (["-R", edit.tests], ["-L", "unit|lib", "-E", SLOW])
+    for stage in stages:
+        failed = first_failure(where, edit.config, *stage)
+        if failed:
+            return failed
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--directory", default=os.path.join(TOP, "build", "edits"))
+    parser.add_argument("names", nargs="*")
+    options = parser.parse_args()
+    tree = os.path.join(options.directory, "tree")
+    kept = os.path.join(options.directory, "edits.jsonl")
+    os.makedirs(options.directory, exist_ok=True)
+    done = {}
+    if os.path.exists(kept):
+        with open(kept, encoding="utf-8") as file:
+            done = {one["edit"]: one for one in map(json.loads, file)}
+    edits = [edit for edit in read_edits(os.path.join(TOP, "tests", "edits.txt"))
+             if not options.names or any(name in edit.name for name in options.names)]
+    left = [edit for edit in edits if options.names or not done.get(edit.name, {}).get("noticed")]
+    if left:
+        copy_tree(tree)
+    built = set()
+    for edit in left:
+        where = os.path.join(options.directory, edit.config)
+        if edit.config not in built:
+            whole = build(tree, where, edit.config)
+            if whole.returncode:
+                sys.exit(f"edits: the tree does not build without an edit:\n{whole.stdout}")
+            built.add(edit.config)
+        begun = time.monotonic()
+        text = edit.apply(tree)
+        changed = build(tree, where, edit.config)
+        if changed.returncode:
+            sys.exit(f"edits: {edit.name}: does not build; mend edits.txt\n{changed.stdout[-4000:]}")
+        one = {"edit": edit.name, "file": edit.file, "noticed": noticed_by(where, edit), "seconds": round(time.monotonic() - begun, 1)}
+        write(os.path.join(tree, edit.file), text)
+        done[edit.name] = one
+        with open(kept, "a", encoding="utf-8") as file:
+            file.write(json.dumps(one) + "\n")
+        print(f"{edit.name}: {one['noticed'] or 'NOT NOTICED'} ({one['seconds']} s)", flush=True)
+    unnoticed = [edit.name for edit in edits if not done[edit.name]["noticed"]]
+    print(f"{len(edits) - len(unnoticed)} of {len(edits)} edits are noticed")
+    for name in unnoticed:
+        print(f"not noticed: {name}")
+    return 1 if unnoticed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
