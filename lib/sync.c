@@ -42,7 +42,10 @@ static bool is_wholly_covered(const struct ul_segment *segment, uint32_t page)
 static uint32_t end_page(const struct ul_segment *segment)
 {
 	/* Acquire: pairs with the release in give_page(). */
-	return atomic_load_explicit(&segment->next_page, memory_order_acquire);
+	uint32_t end = atomic_load_explicit(&segment->next_page, memory_order_acquire);
+	/* The first page of an adopted segment holds an earlier writer's entries, also if none of ours was added. */
+	bool adopted = end == segment->first_page && segment->first_slot > end * UL_PAGE_SLOTS;
+	return adopted ? end + 1 : end;
 }
 
 static struct ul_segment *first_segment(usagelog *log)

@@ -431,6 +431,45 @@ static void a_failed_sync_is_never_repeated(void **state)
 	close(directory);
 }
 
+static uint32_t announced, cleared;
+
+/* Before each sync: does a block of the header say which pages are to be synced? And does none, once it is over? */
+static void look_at_blocks(uint32_t *counter, bool set)
+{
+	char name[512];
+	struct ul_reader reader;
+	find_file(path, ".seg", 0, name);
+	assert_int_equal(ul_reader_open(&reader, AT_FDCWD, name), 0);
+	const struct ul_state_block *block = &reader.blocks[UL_BLOCK_SYNC];
+	uint64_t page = reader.first_slot / UL_PAGE_SLOTS;
+	if (ul_block_classify(block, reader.seed, UL_BLOCK_SYNC) == UL_BLOCK_VALID)
+		*counter += set ? block->payload.sync.first_page <= page &&
+					    page < block->payload.sync.first_page + block->payload.sync.page_count
+				: !block->payload.sync.page_count;
+	ul_reader_close(&reader);
+}
+
+static int answer_looking(enum os_call call)
+{
+	if (call == OS_SYNC_RANGE)
+		look_at_blocks(&announced, true);
+	return 0;
+}
+
+static void a_sync_is_announced_in_the_header(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	os_fault = answer_looking;
+	assert_int_equal(usagelog_flush(log, 1000), 0);
+	look_at_blocks(&cleared, false);
+	assert_int_equal(announced, 1);
+	assert_int_equal(cleared, 1);
+	usagelog_close(log, 0);
+}
+
 static void an_unlinked_segment_is_rescued(void **state)
 {
 	(void)state;
@@ -532,6 +571,7 @@ int main(void)
 		TEST(a_sync_cut_off_by_death_is_rescued),
 		TEST(without_io_uring),
 		TEST(a_failed_sync_is_never_repeated),
+		TEST(a_sync_is_announced_in_the_header),
 		TEST(an_unlinked_segment_is_rescued),
 		TEST(a_helper_is_tried_again),
 		TEST(io_uring_taken_away),

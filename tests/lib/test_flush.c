@@ -144,6 +144,22 @@ static void by_flush(void **state)
 	usagelog_close(log, 0);
 }
 
+/* What another handle left unsynced in a segment that is adopted becomes durable with the first flush, though nothing is added. */
+static void of_what_is_adopted(void **state)
+{
+	(void)state;
+	struct usagelog_options options = {.size = sizeof(options), .flags = USAGELOG_NO_HELPER};
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	usagelog_close(log, 0);
+	assert_int_equal(read_log(path).durable_slots, 0);
+	log = open_log(path, &options);
+	assert_int_equal(usagelog_flush(log, 1000), 0);
+	assert_int_equal(read_log(path).segments, 1);
+	assert_int_equal(read_log(path).durable_slots, 1 + 2);
+	usagelog_close(log, 0);
+}
+
 static void without_waiting(void **state)
 {
 	(void)state;
@@ -251,7 +267,7 @@ int main(void)
 		TEST(by_time),         TEST(an_idle_helper_sleeps),     TEST(by_time_and_no_more),
 		TEST(by_size),         TEST(by_size_of_what_was_ready), TEST(by_flush),
 		TEST(without_waiting), TEST(with_system_calls),         TEST(without_a_helper),
-		TEST(synchronous),     TEST(many_flush_at_once),
+		TEST(synchronous),     TEST(many_flush_at_once),        TEST(of_what_is_adopted),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
