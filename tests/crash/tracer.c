@@ -196,17 +196,22 @@ static void stop_all(struct tracer *tracer)
 	}
 }
 
-static void go_all(struct tracer *tracer)
+void tracer_go_others(struct tracer *tracer, uint32_t thread)
 {
 	for (uint32_t i = 0; i < tracer->count; i++)
-		if (tracer->threads[i].state == STANDS)
+		if (i != thread && tracer->threads[i].state == STANDS)
 			tracer_go(tracer, i);
+}
+
+void tracer_unmark(void)
+{
+	*traced = NOT_TRACED;
 }
 
 bool tracer_run(struct tracer *tracer)
 {
 	while (tracer->process && !tracer->begun) {
-		go_all(tracer);
+		tracer_go_others(tracer, TRACED_MAX);
 		tracer_look(tracer, true);
 	}
 	if (tracer->process)
@@ -218,7 +223,7 @@ int tracer_finish(struct tracer *tracer)
 {
 	*traced = NOT_TRACED;
 	while (tracer->process) {
-		go_all(tracer);
+		tracer_go_others(tracer, TRACED_MAX);
 		tracer_look(tracer, true);
 	}
 	return tracer->status;

@@ -48,6 +48,10 @@ bool tracer_skip(struct tracer *tracer, uint32_t thread);
 void tracer_look(struct tracer *tracer, bool wait);
 /* Let one thread go, without steps. */
 void tracer_go(struct tracer *tracer, uint32_t thread);
+/* Let all that stand go, but this one; TRACED_MAX: all. */
+void tracer_go_others(struct tracer *tracer, uint32_t thread);
+/* From now on marks are passed by. */
+void tracer_unmark(void);
 /* All go, until the process ends: its status, as waitpid()'s. */
 int tracer_finish(struct tracer *tracer);
 /* SIGKILL; returns when the process is gone. */
