@@ -1,27 +1,23 @@
 /*
  * A part of a file, mapped to be read page by page: a copy by read() costs as much as all that is done with a slot afterwards. Others may cut the
- * file short meanwhile, and its disk may fail; access to such a page raises SIGBUS. A handler in this file takes those of
- * its own mappings, and the page counts as not to be had: who wants it reads it, and is told why not. All other signals of that kind are
- * left to whoever had them before.
+ * file short meanwhile, and its disk may fail; such a page counts as not to be had: who wants it reads it, and is told why not.
  */
 #ifndef USAGELOG_MAPPING_H
 #define USAGELOG_MAPPING_H
 
-#include <signal.h>
 #include <stdbool.h>
 
+#include "guard.h"
 #include "page.h"
 
 /* Zeroed: nothing is mapped. */
 struct mapping {
-	uint8_t *address;
-	size_t bytes;
-	size_t unit;                  /* a page of the host */
-	uint64_t offset;              /* in the file, of `address` */
-	volatile sig_atomic_t failed; /* a page could not be had: none is, from then on */
+	struct ul_guard guard; /* failed: a page could not be had, and none is from then on */
+	uint64_t offset;       /* in the file, of its address */
 };
 
-/* Map what there is of the file's range. Whether that worked is seen from what mapping_take() says. To be used by one thread at a time. */
+/* Map what there is of the file's range. Whether that worked is seen from what mapping_take() says. Must stay where it is, and be used by one
+ * thread at a time. */
 void mapping_open(struct mapping *mapping, int fd, uint64_t offset, uint64_t bytes);
 void mapping_close(struct mapping *mapping);
 

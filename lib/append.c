@@ -64,11 +64,25 @@ static int give_page(usagelog *log, struct ul_segment *segment, uint32_t *given)
 	return 0;
 }
 
+/* Pages of its file were found missing: nothing is added to it any more. */
+static void leave_if_failed(usagelog *log, struct ul_segment *segment)
+{
+	if (!segment || !segment->guard.failed || segment->retired)
+		return;
+	segment->retired = true;
+	ul_warn(log, -EIO,
+		"%s/%s: pages of it are gone or cannot be written: it was cut short, or its disk is full or failed; "
+		"going on in another "
+		"file",
+		log->directory.path, segment->name);
+}
+
 static int take_page(usagelog *log, struct ul_lane *lane)
 {
 	/* At most: the current segment is full, a spare that cannot be extended, one made now. */
 	for (int tries = 0; tries < 3; tries++) {
 		struct ul_segment *segment = atomic_load_explicit(&log->current, memory_order_relaxed);
+		leave_if_failed(log, segment);
 		uint32_t page = segment && segment == lane->segment && !segment->retired ? ul_lane_next_page(lane) : 0;
 		if (page || (segment && !give_page(log, segment, &page))) {
 			ul_lane_set(log, lane, segment,
@@ -127,6 +141,14 @@ void ul_lane_abandon(struct ul_lane *lane, uint32_t number)
 	if (number < lane->page_end && number < atomic_load_explicit(&lane->next, memory_order_relaxed) &&
 	    !__atomic_load_n(&lane->slots[number].checksum, __ATOMIC_RELAXED))
 		write_padding(lane, number);
+}
+
+bool ul_lane_has_stored(struct ul_lane *lane, uint32_t slot)
+{
+	if (!lane->segment || !ul_segment_is_lost(lane->segment, slot))
+		return true;
+	count_other(lane, 1);
+	return false;
 }
 
 /* Claim `count` slots side by side in one page. */
@@ -203,7 +225,8 @@ static int store_here(usagelog *log, struct ul_lane *lane, const struct ul_pendi
 		error = claim(log, lane, pending->has_id ? 2 : 1, &number);
 	if (error)
 		return error;
-	if (lane->segment != segment) {
+	bool defined = !ul_segment_is_lost(segment, model) && !ul_segment_is_lost(segment, context);
+	if (lane->segment != segment || !defined) {
 		for (uint32_t i = 0; i < (pending->has_id ? 2U : 1U); i++)
 			write_padding(lane, number + i);
 		return -ESTALE;
@@ -217,7 +240,11 @@ static int store_here(usagelog *log, struct ul_lane *lane, const struct ul_pendi
 	if (pending->kind != UL_KIND_CALL)
 		count_other(lane, 1);
 	write_slot(lane, number, ul_tag(pending->kind, model), pending->flags | context, &pending->body);
-	return 0;
+	if (!ul_segment_is_lost(segment, number))
+		return 0;
+	if (pending->kind == UL_KIND_CALL)
+		count_other(lane, 1);
+	return -ESTALE;
 }
 
 static int store(usagelog *log, struct ul_lane *lane, const struct ul_pending *pending)

@@ -11,7 +11,7 @@
 
 enum ul_job_kind {
 	UL_JOB_SYNC_RANGE,
-	UL_JOB_CHECK_LINK, /* -ENOENT: the file has no name any more */
+	UL_JOB_CHECK_LINK, /* -ENOENT: the file has no name any more; -ENODATA: it does not hold the range any more */
 	UL_JOB_EXTEND,
 	UL_JOB_POPULATE,
 	/* The steps of making a file: */
@@ -60,6 +60,8 @@ extern const struct ul_backend_kind ul_backend_uring, ul_backend_syscall;
 
 /* Carry out a job on this thread. */
 int ul_job_run(const struct ul_job *job);
+/* What UL_JOB_CHECK_LINK's figures mean. */
+int ul_job_link_result(const struct ul_job *job, uint64_t links, uint64_t file_bytes);
 /* Tell of all that ended. */
 void ul_backend_tell(struct ul_backend *backend);
 

@@ -10,6 +10,13 @@
 #include "os.h"
 #include "usagelog.h"
 
+int ul_job_link_result(const struct ul_job *job, uint64_t links, uint64_t file_bytes)
+{
+	if (!links)
+		return -ENOENT;
+	return file_bytes < job->offset + job->bytes ? -ENODATA : 0;
+}
+
 int ul_job_run(const struct ul_job *job)
 {
 	struct stat found;
@@ -19,7 +26,7 @@ int ul_job_run(const struct ul_job *job)
 		return os_sync_range(job->address, job->bytes);
 	case UL_JOB_CHECK_LINK:
 		error = os_stat(job->fd, &found);
-		return error ? error : found.st_nlink ? 0 : -ENOENT;
+		return error ? error : ul_job_link_result(job, found.st_nlink, (uint64_t)found.st_size);
 	case UL_JOB_EXTEND:
 		return os_extend(job->fd, job->offset, job->bytes, false);
 	case UL_JOB_POPULATE:

@@ -67,7 +67,7 @@ static void prepare(struct io_uring_sqe *sqe, const struct ul_job *job)
 		sqe->len = (uint32_t)(job->bytes - 1);
 		break;
 	case UL_JOB_CHECK_LINK:
-		io_uring_prep_statx(sqe, job->fd, "", AT_EMPTY_PATH, STATX_NLINK, job->found);
+		io_uring_prep_statx(sqe, job->fd, "", AT_EMPTY_PATH, STATX_NLINK | STATX_SIZE, job->found);
 		break;
 	case UL_JOB_EXTEND:
 		io_uring_prep_fallocate(sqe, job->fd, 0, (off_t)job->offset, (off_t)job->bytes);
@@ -103,7 +103,7 @@ static int result_of(const struct ul_job *job, int result)
 	if (result < 0 || job->kind == UL_JOB_CREATE)
 		return result;
 	if (job->kind == UL_JOB_CHECK_LINK)
-		return job->found->stx_nlink ? 0 : -ENOENT;
+		return ul_job_link_result(job, job->found->stx_nlink, job->found->stx_size);
 	/* A short write: again, which gets further or says why not. */
 	return job->kind == UL_JOB_WRITE && (uint64_t)result < job->bytes ? ul_job_run(job) : 0;
 }

@@ -23,6 +23,7 @@
 #include "backend.h"
 #include "directory.h"
 #include "format.h"
+#include "guard.h"
 #include "usagelog.h"
 
 #define likely(condition) __builtin_expect(!!(condition), 1)
@@ -112,6 +113,8 @@ struct ul_segment {
 	uint32_t low_page;
 	int sync_error;     /* a sync failed and not all is rescued: it is never synced again before */
 	uint32_t job_count; /* the helper's, under way, that need it mapped. Under the mutex. */
+	/* Of its mapping. A lost page is no longer the file's: what is stored there afterwards is not recorded. */
+	struct ul_guard guard;
 
 	/* From this page on, the helper is to be told: so much is not synced that a pass is due. Set under the mutex. */
 	_Atomic uint32_t wake_page;
@@ -149,6 +152,15 @@ bool ul_making_next(struct ul_making *making, struct ul_job *job, bool first);
 /* Adopt a segment in this directory if there is one, else make one of `size_bytes`. */
 int ul_segment_get(struct ul_segment **segment, int directory, const struct ul_id *log_id, uint64_t size_bytes,
 		   uint32_t name_count);
+/* Is the page that this slot lies in lost? Whoever stored asks afterwards. */
+static inline bool ul_segment_is_lost(const struct ul_segment *segment, uint32_t slot)
+{
+	/* Relaxed: the handler that sets it runs on the thread whose store it was. */
+	return unlikely(__atomic_load_n(&segment->guard.lost[slot / UL_PAGE_SLOTS], __ATOMIC_RELAXED));
+}
+/* The slots of a page as the file has them; of a lost page they are read to `copy`. NULL: they cannot be, `*error` says why. */
+const struct ul_slot *ul_segment_page(const struct ul_segment *segment, uint32_t page,
+				      struct ul_slot copy[UL_PAGE_SLOTS], int *error);
 /* Has nobody, an earlier writer included, taken a page of it? */
 bool ul_segment_is_empty(const struct ul_segment *segment);
 /* Unmap, unlock, free. `trim`: give the unused end of the file back. */
@@ -229,7 +241,8 @@ uint32_t ul_lane_next_page(const struct ul_lane *lane);
 /* Is this lane's page used up, or to be left? */
 static inline bool ul_lane_is_full(const struct ul_lane *lane)
 {
-	return !lane->segment || atomic_load_explicit(&lane->limit, memory_order_relaxed) == UL_LEAVE_PAGE ||
+	return !lane->segment || lane->segment->guard.failed ||
+	       atomic_load_explicit(&lane->limit, memory_order_relaxed) == UL_LEAVE_PAGE ||
 	       atomic_load_explicit(&lane->next, memory_order_relaxed) >= lane->page_end;
 }
 /* The handles of a call's names, as usagelog_model_get() and usagelog_context_get() give them (names.c). Its owner, inside. False: a name is new. */
@@ -335,6 +348,8 @@ int ul_record_names_rare(usagelog *log, const struct usagelog_names *names, cons
 int ul_record_balance(usagelog *log, const struct usagelog_names *names, const struct ul_balance_body *balance);
 /* After a store found its lane parked: wake the helper. */
 void ul_unpark(usagelog *log);
+/* Inside, after a store to this slot found its lane parked. False: it did not reach the file, and is not counted any more. */
+bool ul_lane_has_stored(struct ul_lane *lane, uint32_t slot);
 /* A slot was claimed and cannot be used: fill it. */
 void ul_lane_abandon(struct ul_lane *lane, uint32_t number);
 /* Go on in another page, without the mutex; false: that is not as simple as that. */

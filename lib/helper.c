@@ -295,7 +295,7 @@ static void synced(void *owner, struct ul_job *job)
 	struct ul_range *range = &helper->pass.ranges[number];
 	helper->jobs_left--;
 	range->result = job->result;
-	if (!job->result && job->kind == UL_JOB_SYNC_RANGE) {
+	if (!job->result && job->kind != UL_JOB_CHECK_LINK) {
 		submit_range(helper, number, UL_JOB_CHECK_LINK);
 		return;
 	}

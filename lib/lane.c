@@ -207,7 +207,7 @@ bool ul_lane_refill(usagelog *log, struct ul_lane *lane)
 		return false;
 	/* Whoever parks sets `parked` before it looks for lanes that are not: see ul_lanes_park(). */
 	atomic_signal_fence(memory_order_seq_cst);
-	if (!atomic_load_explicit(&log->parked, memory_order_relaxed))
+	if (!atomic_load_explicit(&log->parked, memory_order_relaxed) && !segment->guard.failed)
 		return true;
 	atomic_store_explicit(&lane->limit, UL_PARKED, memory_order_relaxed);
 	return false;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <linux/futex.h>
 #include <linux/magic.h>
 #include <poll.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/resource.h>
@@ -212,6 +214,16 @@ int os_extend(int fd, uint64_t offset, uint64_t bytes, bool may_write)
 	return failed ? -errno : 0;
 }
 
+void os_write_in_place(int fd)
+{
+	int flags;
+	if (ioctl(fd, FS_IOC_GETFLAGS, &flags))
+		return;
+	flags |= FS_NOCOW_FL;
+	/* Where it means nothing, or cannot be had, the file is as good as it gets. */
+	ioctl(fd, FS_IOC_SETFLAGS, &flags);
+}
+
 int os_map(void **address, size_t bytes, int fd, bool writable)
 {
 	int error = fault(OS_MAP);
@@ -238,7 +250,7 @@ int os_map_window(void **address, size_t bytes, int fd, uint64_t offset)
 
 int os_map_zeros_at(void *address, size_t bytes)
 {
-	void *found = mmap(address, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	void *found = mmap(address, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	return found == MAP_FAILED ? -errno : 0;
 }
 
@@ -462,6 +474,7 @@ int os_thread(pthread_t *thread, void *(*run)(void *), void *arg)
 		return -error;
 	sigset_t all, before;
 	sigfillset(&all);
+	sigdelset(&all, SIGBUS); /* of its own accesses: blocked, it kills */
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(thread, NULL, run, arg);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);

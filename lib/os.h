@@ -70,10 +70,13 @@ int os_sync_range(void *address, size_t bytes);
 /* Allocate the file's range, extending it; never raises SIGXFSZ but says -EFBIG. Where the filesystem cannot allocate, zeros are written if
  * `may_write`, which only the one may allow who knows that nobody writes there meanwhile; else -EOPNOTSUPP. */
 int os_extend(int fd, uint64_t offset, uint64_t bytes, bool may_write);
+/* Ask that blocks of this new file be written where they lie: a filesystem that writes each to another place needs space for that even where all is
+ * allocated. */
+void os_write_in_place(int fd);
 int os_map(void **address, size_t bytes, int fd, bool writable);
 /* A part of a file, to be read only. `offset` is a multiple of the host's pages. */
 int os_map_window(void **address, size_t bytes, int fd, uint64_t offset);
-/* Zeros to be read, in place of what is mapped at `address`. May be called in a signal handler; no test makes it fail. */
+/* Zeros of this process's own, in place of what is mapped at `address`. May be called in a signal handler; no test makes it fail. */
 int os_map_zeros_at(void *address, size_t bytes);
 /* Zeroed memory that is zeroed again in a forked child. */
 int os_map_wiped(void **address, size_t bytes);
@@ -111,7 +114,7 @@ void os_wait(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_ns);
 void os_wake_all(_Atomic uint32_t *word);
 /* io_uring is not called through here, but asks before: 0, or the -errno that a test wants. */
 int os_uring(void);
-/* Start a thread with all signals blocked. */
+/* Start a thread with all signals blocked but that of its own accesses, SIGBUS. */
 int os_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 
 /* How many processors this process may use; 1 if that cannot be told. */

@@ -61,7 +61,7 @@ static inline uint64_t pair(uint32_t low, uint32_t high)
 
 enum { DONE, RARE, WAKE };
 
-/* Inside. RARE: this call is append.c's. WAKE: done, and the lane was parked meanwhile. */
+/* Inside. RARE: this call is append.c's, also after a store that went astray. WAKE: done, and the lane was parked meanwhile. */
 __attribute__((always_inline)) static inline int record_inside(usagelog *log, struct ul_lane *lane, uint32_t model,
 							       uint32_t context, const struct usagelog_call *call,
 							       int64_t time_ns)
@@ -118,10 +118,13 @@ __attribute__((always_inline)) static inline int record_inside(usagelog *log, st
 
 	/*
 	 * Was the lane parked meanwhile? The store above and this load must not change places; the helper's membarrier()
-	 * between its store of the limit and its look at the slots sees to that, so a compiler barrier is enough here.
+	 * between its store of the limit and its look at the slots sees to that, so a compiler barrier is enough here. It is parked, too, where
+	 * the store found no file behind the page.
 	 */
 	atomic_signal_fence(memory_order_seq_cst);
-	return unlikely(atomic_load_explicit(&lane->limit, memory_order_relaxed) == UL_PARKED) ? WAKE : DONE;
+	if (likely(atomic_load_explicit(&lane->limit, memory_order_relaxed) != UL_PARKED))
+		return DONE;
+	return ul_lane_has_stored(lane, slot_number) ? WAKE : RARE;
 }
 
 /* Without a stack protector: there is no array on the stack to guard, `body` is all registers, and the guard is a twentieth of the time. */

@@ -27,6 +27,7 @@ enum {
 
 static void release(struct ul_segment *segment)
 {
+	free(segment->guard.lost);
 	free(segment->covered);
 	free(segment->left);
 	free(segment);
@@ -40,7 +41,8 @@ static struct ul_segment *allocate(uint32_t name_count, uint32_t page_count)
 		return NULL;
 	segment->covered = os_allocate(page_count, 1);
 	segment->left = os_allocate(page_count, 1);
-	if (!segment->covered || !segment->left) {
+	segment->guard.lost = os_allocate(page_count, 1);
+	if (!segment->covered || !segment->left || !segment->guard.lost) {
 		release(segment);
 		return NULL;
 	}
@@ -57,8 +59,29 @@ static int map(struct ul_segment *segment)
 		return error;
 	/* A child must not write to its parent's segment; it makes one of its own. */
 	madvise(base, segment->size_bytes, MADV_DONTFORK);
-	segment->base = base;
-	return 0;
+	segment->base = segment->guard.address = base;
+	segment->guard.bytes = segment->size_bytes;
+	return ul_guard_begin(&segment->guard);
+}
+
+static void unmap(struct ul_segment *segment)
+{
+	ul_guard_end(&segment->guard);
+	os_unmap(segment->base, segment->size_bytes);
+}
+
+const struct ul_slot *ul_segment_page(const struct ul_segment *segment, uint32_t page,
+				      struct ul_slot copy[UL_PAGE_SLOTS], int *error)
+{
+	const struct ul_slot *slots = ul_segment_slot(segment, page * UL_PAGE_SLOTS);
+	/* To look may be what finds it lost. */
+	(void)__atomic_load_n(&slots->checksum, __ATOMIC_RELAXED);
+	if (!ul_segment_is_lost(segment, page * UL_PAGE_SLOTS))
+		return slots;
+	memset(copy, 0, UL_PAGE_BYTES);
+	ssize_t got = os_read(segment->fd, copy, UL_PAGE_BYTES, (uint64_t)page * UL_PAGE_BYTES);
+	*error = got < 0 ? (int)got : 0;
+	return got < 0 ? NULL : copy;
 }
 
 /* The state block `index` is to hold this payload: checksum last, and the rest before it even if we die in between. */
@@ -198,6 +221,7 @@ static int step_ends(struct ul_making *making, int result)
 	switch (making->step) {
 	case MAKE_CREATE:
 		segment->fd = result;
+		os_write_in_place(segment->fd);
 		return os_lock(segment->fd);
 	case MAKE_EXTEND:
 		return seal_headers(making);
@@ -520,7 +544,7 @@ void ul_segment_close(struct ul_segment *segment, bool trim)
 	if (used == segment->first_page && segment->first_slot > segment->first_page * UL_PAGE_SLOTS)
 		used++;
 	bool has_room = used < atomic_load_explicit(&segment->ready_pages, memory_order_relaxed);
-	os_unmap(segment->base, segment->size_bytes);
+	unmap(segment);
 	/* What was allocated ahead goes back; nobody else maps the file, and readers expect it to be shorter than its size. */
 	if (trim && has_room && ftruncate(segment->fd, (off_t)used * UL_PAGE_BYTES)) {
 		/* It stays as long as it is: a waste of some pages, no more. */
@@ -531,6 +555,7 @@ void ul_segment_close(struct ul_segment *segment, bool trim)
 
 void ul_segment_forget(struct ul_segment *segment)
 {
+	ul_guard_end(&segment->guard);
 	os_close(segment->fd);
 	release(segment);
 }

@@ -123,8 +123,23 @@ void ul_segments_passed(usagelog *log)
 		set_wake_page(log, current);
 }
 
+/*
+ * A page of a segment was found lost, in a signal handler, on whichever thread came upon it first. It may be the page of any lane: their threads look at
+ * the limit after each store. One that has stored to the page of zeros, its first store there was a fault of its own, and what it looks at is
+ * of after that.
+ */
+static void park_lanes(void *owner)
+{
+	usagelog *log = owner;
+	for (uint32_t i = 0; log && i < UL_LANE_BLOCKS_MAX && log->lane_blocks[i]; i++)
+		for (uint32_t j = 0; j < UL_LANES_A_BLOCK; j++)
+			atomic_store_explicit(&log->lane_blocks[i][j].limit, UL_PARKED, memory_order_relaxed);
+}
+
 static void use(usagelog *log, struct ul_segment *segment)
 {
+	segment->guard.owner = log;
+	segment->guard.on_fault = park_lanes;
 	struct ul_segment *before = atomic_load_explicit(&log->current, memory_order_relaxed);
 	if (before)
 		before->retired = true;

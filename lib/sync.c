@@ -18,16 +18,29 @@
 enum { FAST_CALLS = 512 };
 
 /* Committed slots of a page, and how many of these stand before the first that is not. */
-static void count_page(const struct ul_segment *segment, uint32_t page, uint8_t *committed, uint8_t *leading)
+static void count_page(struct ul_segment *segment, uint32_t page, uint8_t *committed, uint8_t *leading)
 {
-	const struct ul_slot *slots = ul_segment_slot(segment, page * UL_PAGE_SLOTS);
+	struct ul_slot copy[UL_PAGE_SLOTS];
 	uint8_t all = 0, first = UL_PAGE_SLOTS;
+	int error;
+	const struct ul_slot *slots = ul_segment_page(segment, page, copy, &error);
+	if (!slots) {
+		/* What is in it cannot be known any more: so no sync may be said to cover it. */
+		segment->sync_error = error;
+		*committed = UL_PAGE_SLOTS;
+		*leading = 0;
+		return;
+	}
 	for (uint8_t i = 0; i < UL_PAGE_SLOTS; i++) {
 		/* Acquire: pairs with the commit in record.c and append.c. */
 		if (__atomic_load_n(&slots[i].checksum, __ATOMIC_ACQUIRE))
 			all++;
 		else if (first == UL_PAGE_SLOTS)
 			first = i;
+	}
+	if (slots != copy && ul_segment_is_lost(segment, page * UL_PAGE_SLOTS)) {
+		count_page(segment, page, committed, leading); /* it was lost while it was counted: once, it stays so */
+		return;
 	}
 	*committed = all;
 	*leading = first;
@@ -115,18 +128,24 @@ static int look_at_segment(struct ul_pass *pass, struct ul_segment *segment)
  * the page that it has to the sync, and goes on in another: some slots are lost of many pages. A slow one would waste most of its page. It
  * stays, and the helper makes its page writable again as soon as the sync is over.
  */
+static void leave_page(struct ul_lane *lane)
+{
+	uint32_t limit = atomic_load_explicit(&lane->limit, memory_order_relaxed);
+	/* The owner may be on its way to another page: then the limit is not the same any more, and it stays. */
+	if (limit > UL_LEAVE_PAGE)
+		atomic_compare_exchange_strong_explicit(&lane->limit, &limit, UL_LEAVE_PAGE, memory_order_relaxed,
+							memory_order_relaxed);
+}
+
 static void leave_pages(usagelog *log)
 {
 	ul_lock(log);
 	UL_EACH_LANE (log, lane) {
-		uint32_t limit = atomic_load_explicit(&lane->limit, memory_order_relaxed);
 		uint32_t calls = (uint32_t)ul_lane_calls(lane);
 		bool fast = calls - lane->calls_at_pass >= FAST_CALLS;
 		lane->calls_at_pass = calls;
-		/* The owner may be on its way to another page: then the limit is not the same any more, and it stays. */
-		if (fast && limit > UL_LEAVE_PAGE)
-			atomic_compare_exchange_strong_explicit(&lane->limit, &limit, UL_LEAVE_PAGE,
-								memory_order_relaxed, memory_order_relaxed);
+		if (fast)
+			leave_page(lane);
 	}
 	ul_unlock(log);
 }
@@ -174,8 +193,10 @@ static int add_page(struct ul_pass *pass, struct ul_segment *segment, uint32_t p
 /* Does a page hold, beyond what is covered, slots that calls elsewhere may name? */
 static bool has_definitions(const struct ul_segment *segment, uint32_t page)
 {
-	const struct ul_slot *slots = ul_segment_slot(segment, page * UL_PAGE_SLOTS);
-	for (uint32_t i = 0; i < UL_PAGE_SLOTS; i++) {
+	struct ul_slot copy[UL_PAGE_SLOTS];
+	int error;
+	const struct ul_slot *slots = ul_segment_page(segment, page, copy, &error);
+	for (uint32_t i = 0; slots && i < UL_PAGE_SLOTS; i++) {
 		uint32_t kind =
 			__atomic_load_n(&slots[i].checksum, __ATOMIC_ACQUIRE) ? ul_slot_kind(&slots[i]) : UL_KIND_CALL;
 		if (kind == UL_KIND_DEFINITION || kind == UL_KIND_CONTINUATION)
@@ -210,6 +231,7 @@ static int find_ranges(struct ul_pass *pass, struct ul_segment *segment, uint32_
 int ul_pass_begin(usagelog *log, struct ul_pass *pass)
 {
 	pass->range_count = pass->snapshot_count = 0;
+	ul_guard_renew();
 	/* Acquire: whoever took a ticket up to this one committed its calls before; pairs with flush.c. */
 	pass->ticket = atomic_load_explicit(&log->flush_wanted, memory_order_acquire);
 	ul_lock(log);
@@ -322,7 +344,8 @@ static void settle_snapshots(struct ul_pass *pass)
 
 /*
  * The kernel tells of a failed write once, to whichever sync of the file comes next: so a range that failed fails all ranges of its segment. Such a
- * segment gives out no more pages, and until its pages are rescued it is not synced again, which might succeed without writing them.
+ * segment gives out no more pages, lanes leave those that they have, and until its pages are rescued it is not synced again, which might succeed
+ * without writing them.
  */
 static void spread_failures(usagelog *log, struct ul_pass *pass)
 {
@@ -338,6 +361,9 @@ static void spread_failures(usagelog *log, struct ul_pass *pass)
 		range->result = range->segment->sync_error;
 		ul_lock(log);
 		range->segment->retired = true;
+		UL_EACH_LANE (log, lane)
+			if (lane->segment == range->segment)
+				leave_page(lane);
 		ul_unlock(log);
 	}
 }
@@ -392,6 +418,9 @@ int ul_pass_end(usagelog *log, struct ul_pass *pass)
 
 void ul_range_job(const struct ul_range *range, enum ul_job_kind kind, struct ul_job *job)
 {
+	/* A lost page is not mapped any more, and what the file has of it is synced with all the rest. */
+	if (kind == UL_JOB_SYNC_RANGE && range->segment->guard.failed)
+		kind = UL_JOB_SYNC;
 	*job = (struct ul_job){.kind = kind,
 			       .fd = range->segment->fd,
 			       .address = range->segment->base + (size_t)range->first_page * UL_PAGE_BYTES,

@@ -22,11 +22,14 @@
  *   closes it, or later, gets USAGELOG_ERROR_CLOSED, never a crash, until the process opens a log again, which may be given the same handle.
  * - Fork: a handle works on in the child, which writes to a segment of its own from its first record on; calls that
  *   the parent held in memory stay the parent's. A child made by vfork() or a bare clone() must not use it.
- * - Signals: the library starts at most one thread of its own, with all signals blocked, and never interrupts a system call of the
+ * - Signals: the library starts at most one thread of its own, with all signals blocked but SIGBUS, and never interrupts a system call of the
  *   host. A signal handler may call usagelog_record(), and nothing else here, with a helper, and with names that this handle has recorded
  *   before. Its call is dropped and counted (USAGELOG_CAUSE_REENTERED) where it interrupted a call of the library that holds a lock, or
  *   record() itself and needs a lock. One case is left: a segment that is full before the helper has the next one ready is replaced on
  *   the caller's thread, which allocates memory; a handler that may interrupt malloc() should not record at such rates.
+ * - SIGBUS: where a file of the log is cut short, or its disk is full or fails, under the library's mapping, the system raises it. A handler, put in
+ *   place by usagelog_open(), takes those, the call goes to another file, and all others are handed on to the handler that was there before. One
+ *   that the host puts in place later is put behind it, at the next sync. A thread that blocks SIGBUS is killed by it: do not.
  * - Cancellation (pthread_cancel(), deferred) leaves no lock behind and loses nothing that was committed; but usagelog_open() and
  *   usagelog_close() are not to be cancelled: they would not give back what they hold.
  * - Strings are terminated, UTF-8, and copied: they need not outlive the call. Names have 1 to 1,024 bytes and no control characters.

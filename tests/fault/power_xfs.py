@@ -6,7 +6,7 @@ folded. Between two of them the boot id changes, as it does."""
 import os
 import shutil
 
-from support import COMMITTED, DURABLE, Host, Member, PROGRAM, call, verify, totals, Failed
+from support import DURABLE, PROGRAM, Failed, Host, Member, call, totals, verify
 
 LOSSES_A_LOG = 10
 
@@ -15,7 +15,7 @@ class PowerLoss(Member):
     def __init__(self):
         super().__init__("power_xfs", needs=("mkfs.xfs",))
         self.place = self.path("mnt")
-        self.log, self.results = os.path.join(self.place, "log"), {}
+        self.log, self.results = "", {}
         self.new_boot()
         self.disk = self.image("xfs", 320)
         self.mount(self.place, "-o", "loop", self.disk)
@@ -30,8 +30,9 @@ class PowerLoss(Member):
 
     def lose_power(self, number):
         if number % LOSSES_A_LOG == 0:
+            # Under a name of its own: power that is lost may undo that the old one was deleted.
             shutil.rmtree(self.log, ignore_errors=True)
-            self.results = {}
+            self.log, self.results = os.path.join(self.place, f"log-{number}"), {}
         host, folded = self.writer(number), 0
         host.wait_for(self.random.choice([0, 1, 30, 200, 1000, 4000]))
         if self.random.random() < 0.5 and os.path.exists(os.path.join(self.log, "log.conf")):

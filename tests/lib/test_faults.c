@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -488,6 +490,79 @@ static void an_unlinked_segment_is_rescued(void **state)
 	assert_int_equal(calls_of(path), 1010);
 }
 
+static uint8_t *hosts_own_page;
+static int hosts_own_faults;
+
+static void mend_own_page(int signal, siginfo_t *info, void *context)
+{
+	(void)signal;
+	(void)context;
+	assert_ptr_equal(info->si_addr, hosts_own_page);
+	hosts_own_faults++;
+	assert_ptr_equal(mmap(hosts_own_page, UL_PAGE_BYTES, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+			 hosts_own_page);
+}
+
+/* An access beyond the end of an empty file. */
+static void fault_by_host(void)
+{
+	char name[300];
+	snprintf(name, sizeof(name), "%s/empty", path);
+	int fd = open(name, O_RDWR | O_CREAT, 0600);
+	hosts_own_page = mmap(NULL, UL_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(hosts_own_page, MAP_FAILED);
+	*(volatile uint8_t *)hosts_own_page = 1;
+	munmap(hosts_own_page, UL_PAGE_BYTES);
+	close(fd);
+}
+
+static void a_segment_is_cut_short(uint32_t flags)
+{
+	char name[512];
+	struct usagelog_options options = small_options(flags);
+	struct sigaction action = {.sa_sigaction = mend_own_page, .sa_flags = SA_SIGINFO}, before;
+	options.flush_interval_ms = 3600000;
+	hosts_own_faults = 0;
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	/* The host's handler comes after the library's, which goes first again with the next sync. */
+	sigaction(SIGBUS, &action, &before);
+	assert_int_equal(usagelog_flush(log, 5000), 0);
+	find_file(path, ".seg", 0, name);
+	assert_int_equal(truncate(name, 4 * UL_PAGE_BYTES), 0);
+	for (int i = 0; i < 500; i++) {
+		record_one(log, 2);
+		if (i % 100 == 0)
+			fault_by_host();
+	}
+	assert_int_equal(hosts_own_faults, 5);
+	assert_int_equal(usagelog_flush(log, 5000), 0);
+	assert_int_equal(stats_of(log).committed, 501);
+	assert_int_equal(usagelog_close(log, 5000), 0);
+	assert_int_equal(count_calls(path, 1), 0);
+	assert_int_equal(count_calls(path, 2), 500);
+	sigaction(SIGBUS, &before, NULL);
+}
+
+static void a_segment_is_cut_short_with_a_helper(void **state)
+{
+	(void)state;
+	a_segment_is_cut_short(0);
+}
+
+static void a_segment_is_cut_short_without_one(void **state)
+{
+	(void)state;
+	a_segment_is_cut_short(USAGELOG_NO_HELPER);
+}
+
+static void a_segment_is_cut_short_that_is_synchronous(void **state)
+{
+	(void)state;
+	a_segment_is_cut_short(USAGELOG_SYNCHRONOUS);
+}
+
 static void a_helper_is_tried_again(void **state)
 {
 	(void)state;
@@ -573,6 +648,9 @@ int main(void)
 		TEST(a_failed_sync_is_never_repeated),
 		TEST(a_sync_is_announced_in_the_header),
 		TEST(an_unlinked_segment_is_rescued),
+		TEST(a_segment_is_cut_short_with_a_helper),
+		TEST(a_segment_is_cut_short_without_one),
+		TEST(a_segment_is_cut_short_that_is_synchronous),
 		TEST(a_helper_is_tried_again),
 		TEST(io_uring_taken_away),
 		TEST(without_a_thread),
