@@ -79,6 +79,7 @@ static void leave_if_failed(usagelog *log, struct ul_segment *segment)
 
 static int take_page(usagelog *log, struct ul_lane *lane)
 {
+	ul_source_return(log);
 	/* At most: the current segment is full, a spare that cannot be extended, one made now. */
 	for (int tries = 0; tries < 3; tries++) {
 		struct ul_segment *segment = atomic_load_explicit(&log->current, memory_order_relaxed);

@@ -111,7 +111,7 @@ struct ul_segment {
 	/* Whoever syncs: committed slots of each page that a sync has covered; all pages below low_page are wholly covered. */
 	uint8_t *covered;
 	uint32_t low_page;
-	int sync_error;     /* a sync failed and not all is rescued: it is never synced again before */
+	int sync_error;     /* a sync failed: it is never synced again, what comes after is rescued, too */
 	uint32_t job_count; /* the helper's, under way, that need it mapped. Under the mutex. */
 	/* Of its mapping. A lost page is no longer the file's: what is stored there afterwards is not recorded. */
 	struct ul_guard guard;
@@ -376,6 +376,8 @@ int ul_source_next(usagelog *log);
 void ul_segments_passed(usagelog *log);
 /* Pages given out since the last pass began. Under the mutex. */
 uint64_t ul_pages_given(const usagelog *log);
+/* Without a helper: back from a fallback to the log's own directory, if it is time to try that and it works. Under the mutex. */
+void ul_source_return(usagelog *log);
 /* The first one, at open: every directory is tried once, now. */
 int ul_source_first(usagelog *log);
 /* The helper's: a spare, or the way back to the log's own directory. */

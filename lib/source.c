@@ -237,6 +237,18 @@ static void account_primary(usagelog *log, int error)
 		current->retired = true; /* the next page comes from the spare */
 }
 
+void ul_source_return(usagelog *log)
+{
+	struct ul_source *source = &log->source;
+	if (!source->directory || !source->primary_try_ns || log->helper || os_monotonic_ns() < source->primary_try_ns)
+		return;
+	struct ul_segment *segment;
+	int error = attempt(log, 0, &segment);
+	account_primary(log, error);
+	if (!error)
+		use(log, segment);
+}
+
 static void source_ends(usagelog *log, const struct ul_sourcing *sourcing, struct ul_segment *segment, int error)
 {
 	if (segment)

@@ -344,8 +344,8 @@ static void settle_snapshots(struct ul_pass *pass)
 
 /*
  * The kernel tells of a failed write once, to whichever sync of the file comes next: so a range that failed fails all ranges of its segment. Such a
- * segment gives out no more pages, lanes leave those that they have, and until its pages are rescued it is not synced again, which might succeed
- * without writing them.
+ * segment gives out no more pages, lanes leave those that they have, and it is never synced again, which might succeed without writing what the
+ * failed one lost: what was committed there meanwhile is rescued, too.
  */
 static void spread_failures(usagelog *log, struct ul_pass *pass)
 {
@@ -384,19 +384,22 @@ static int rescue_failures(usagelog *log, struct ul_pass *pass)
 	return first_error;
 }
 
-/* Ranges that are synced or rescued are no longer being synced; a segment of which all are may be synced again. */
-static void clear_blocks(struct ul_pass *pass)
+/* Are all ranges of this one's segment synced or rescued? */
+static bool is_settled(const struct ul_pass *pass, const struct ul_range *range)
 {
 	for (uint32_t i = 0; i < pass->range_count; i++)
-		pass->ranges[i].segment->sync_error = 0;
-	for (uint32_t i = 0; i < pass->range_count; i++)
-		if (pass->ranges[i].result < 0)
-			pass->ranges[i].segment->sync_error = pass->ranges[i].result;
+		if (pass->ranges[i].segment == range->segment && pass->ranges[i].result < 0)
+			return false;
+	return true;
+}
+
+/* Such a segment is no longer being synced. */
+static void clear_blocks(struct ul_pass *pass)
+{
 	for (uint32_t i = 0; i < pass->range_count; i++) {
 		struct ul_range *range = &pass->ranges[i];
-		/* All of them, by the first range: an earlier pass that failed may have used more. */
-		for (uint32_t block = 0; block < UL_SYNC_BLOCKS && !range->segment->sync_error && !range->block;
-		     block++)
+		/* All blocks, by the first range: an earlier pass that failed may have used more. */
+		for (uint32_t block = 0; block < UL_SYNC_BLOCKS && !range->block && is_settled(pass, range); block++)
 			ul_segment_write_sync(range->segment, block, 0, 0);
 	}
 }

@@ -51,13 +51,13 @@ class Host:
     """A running host, and what it told so far."""
 
     def __init__(self, log, number, *options, environment=()):
-        self.number, self.told = number, {}
+        self.number, self.events = number, None
         self.file = tempfile.TemporaryFile(dir="/dev/shm")
         self.process = subprocess.Popen([HOST, log, "--id", str(number), *options], stdin=subprocess.PIPE, stdout=self.file, stderr=subprocess.PIPE,
                                         text=True, env={**os.environ, **dict(environment)})
 
     def count(self):
-        return os.fstat(self.file.fileno()).st_size // TOLD.size
+        return len(self.events) if self.file.closed else os.fstat(self.file.fileno()).st_size // TOLD.size
 
     def wait_for(self, count, may_end=False):
         wait_until(lambda: self.count() >= count or self.process.poll() is not None, f"{count} calls")

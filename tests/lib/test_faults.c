@@ -472,6 +472,43 @@ static void a_sync_is_announced_in_the_header(void **state)
 	usagelog_close(log, 0);
 }
 
+static usagelog *log_in_sync;
+
+/* One more call comes to the page while its sync fails. */
+static int answer_late(enum os_call call)
+{
+	if (call != OS_SYNC_RANGE)
+		return 0;
+	record_one(log_in_sync, 2);
+	return EIO;
+}
+
+static void a_page_of_a_failed_sync_is_never_synced(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	char name[512];
+	struct ul_reader reader;
+	log_in_sync = open_log(path, &options);
+	for (int i = 0; i < 10; i++)
+		record_one(log_in_sync, 1);
+	os_fault = answer_late;
+	assert_int_equal(usagelog_flush(log_in_sync, 1000), 0);
+	os_fault = answer;
+	assert_int_equal(usagelog_flush(log_in_sync, 1000), 0);
+	assert_int_equal(stats_of(log_in_sync).durable, 11);
+	assert_int_equal(usagelog_close(log_in_sync, 1000), 0);
+	/* The late one was copied as well, and nothing in the page itself is called durable. */
+	assert_int_equal(count_files(path, ".2.seg"), 1);
+	assert_int_equal(count_calls(path, 2), 3); /* in the segment and in both copies */
+	find_file(path, ".seg", 2, name);
+	assert_int_equal(ul_reader_open(&reader, AT_FDCWD, name), 0);
+	assert_int_equal(reader.header.generation, 0);
+	for (uint32_t i = 0; i < reader.page_count; i++)
+		assert_int_equal(reader.durable[i], 0);
+	ul_reader_close(&reader);
+}
+
 static void an_unlinked_segment_is_rescued(void **state)
 {
 	(void)state;
@@ -647,6 +684,7 @@ int main(void)
 		TEST(without_io_uring),
 		TEST(a_failed_sync_is_never_repeated),
 		TEST(a_sync_is_announced_in_the_header),
+		TEST(a_page_of_a_failed_sync_is_never_synced),
 		TEST(an_unlinked_segment_is_rescued),
 		TEST(a_segment_is_cut_short_with_a_helper),
 		TEST(a_segment_is_cut_short_without_one),
