@@ -212,11 +212,16 @@ int group_open(struct group_reader *reader, const struct segments *segments, con
 	reader->mappings = os_allocate(group->file_count, sizeof(*reader->mappings));
 	reader->pages = os_allocate(group->file_count, sizeof(*reader->pages));
 	reader->unsynced = os_allocate(group->file_count, sizeof(*reader->unsynced));
-	bool all = reader->readers && reader->files && reader->mappings && reader->pages && reader->unsynced;
+	reader->named = os_allocate(group->file_count, sizeof(*reader->named));
+	bool all = reader->readers && reader->files && reader->mappings && reader->pages && reader->unsynced &&
+		   reader->named;
 	int error = all ? open_files(reader, findings) : -ENOMEM;
 	for (uint32_t i = 0; i < reader->reader_count && !error; i++) {
 		reader->pages[i] = os_allocate_aligned(_Alignof(struct file_page), sizeof(struct file_page));
 		if (!reader->pages[i])
+			error = -ENOMEM;
+		reader->named[i] = os_allocate((reader->readers[i].page_count + 63) / 64, sizeof(*reader->named[i]));
+		if (!reader->named[i])
 			error = -ENOMEM;
 		reader->first_slot = reader->readers[i].first_slot;
 		if (reader->readers[i].end_slot > reader->end_slot)
@@ -234,12 +239,14 @@ void group_close(struct group_reader *reader)
 		mapping_close(&reader->mappings[i]);
 		free(reader->pages[i]);
 		runs_clear(&reader->unsynced[i]);
+		free(reader->named[i]);
 	}
 	free(reader->readers);
 	free(reader->files);
 	free(reader->mappings);
 	free(reader->pages);
 	free(reader->unsynced);
+	free(reader->named);
 	*reader = (struct group_reader){0};
 }
 
@@ -471,14 +478,26 @@ int group_visit(struct group_reader *reader, const struct runs *runs, bool in_ru
 
 /* ---- single slots and texts ---------------------------------------------------------------------------------- */
 
-bool group_slot(const struct group_reader *reader, uint32_t number, struct ul_slot *slot)
+/* A slot that others name is to be synced with them, and may not have been visited: its page may have been passed before it was stored. */
+static void note_named(struct group_reader *reader, uint32_t index, uint32_t number)
 {
-	if (number < reader->first_slot || number >= reader->end_slot)
+	uint32_t page = number / UL_PAGE_SLOTS;
+	if (reader->readers[index].durable[page] <= number % UL_PAGE_SLOTS)
+		reader->named[index][page / 64] |= (uint64_t)1 << page % 64;
+}
+
+bool group_slot(struct group_reader *reader, uint32_t number, struct ul_slot *slot)
+{
+	/* Not the end that the files had when they were opened: what a call of a live writer names may lie beyond it. */
+	if (number < reader->first_slot || number >= reader->group->files[0].size_bytes / UL_SLOT_BYTES)
 		return false;
-	for (uint32_t i = 0; i < reader->reader_count; i++)
-		if (!ul_reader_read(&reader->readers[i], number, 1, slot) &&
-		    ul_reader_classify(&reader->readers[i], number, slot) == UL_SLOT_VALID)
-			return true;
+	for (uint32_t i = 0; i < reader->reader_count; i++) {
+		if (ul_reader_read(&reader->readers[i], number, 1, slot) ||
+		    ul_reader_classify(&reader->readers[i], number, slot) != UL_SLOT_VALID)
+			continue;
+		note_named(reader, i, number);
+		return true;
+	}
 	return false;
 }
 
@@ -489,7 +508,7 @@ static bool text_is_valid(enum ul_class text_class, const char *text, uint32_t b
 					    : ul_context_is_valid(text, bytes);
 }
 
-ssize_t group_text(const struct group_reader *reader, uint32_t number, enum ul_class text_class,
+ssize_t group_text(struct group_reader *reader, uint32_t number, enum ul_class text_class,
 		   char out[UL_CONTEXT_BYTES_MAX])
 {
 	struct ul_slot slot;
@@ -562,9 +581,25 @@ static void rescue_unsynced(const struct group_reader *reader, uint32_t index)
 			reader->segments->list.fds[reader->files[index]->name->directory], &why);
 }
 
-int group_sync(const struct group_reader *reader)
+/* Add the pages that were noted to those that were visited. */
+static int add_named(struct group_reader *reader, uint32_t index)
+{
+	struct runs pages = {0};
+	uint32_t words = (reader->readers[index].page_count + 63) / 64;
+	int error = 0;
+	for (uint32_t i = 0; i < words && !error; i++)
+		error = runs_append_bits(&pages, i * 64, reader->named[index][i]);
+	if (!error && pages.count)
+		error = runs_unite(&reader->unsynced[index], &pages);
+	runs_clear(&pages);
+	return error;
+}
+
+int group_sync(struct group_reader *reader)
 {
 	for (uint32_t i = 0; i < reader->reader_count; i++) {
+		if (add_named(reader, i))
+			return -ENOMEM;
 		if (!reader->unsynced[i].count)
 			continue;
 		int error = sync_file(reader, i);

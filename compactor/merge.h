@@ -73,7 +73,8 @@ struct group_reader {
 	const struct segment_file **files; /* of each reader */
 	struct mapping *mappings;          /* of each reader: the part that is being read */
 	struct file_page **pages;          /* of each reader: the page at hand */
-	struct runs *unsynced; /* of each reader: pages with slots that were visited and are not known durable */
+	struct runs *unsynced; /* of each reader: pages with slots that were visited and are not known durable; */
+	uint64_t **named;      /* the same of slots that were asked for by number: a bit for each page */
 	uint32_t reader_count;
 	uint32_t first_slot, end_slot;
 	group_bad_fn bad; /* NULL: nobody is told */
@@ -120,13 +121,13 @@ int group_visit(struct group_reader *reader, const struct runs *runs, bool in_ru
 		struct slot_counts *counts);
 
 /* One slot, merged. Is it valid? */
-bool group_slot(const struct group_reader *reader, uint32_t number, struct ul_slot *slot);
+bool group_slot(struct group_reader *reader, uint32_t number, struct ul_slot *slot);
 
 /* The text of a definition: its length, or USAGELOG_ERROR_SEGMENT if there is none that is valid. */
-ssize_t group_text(const struct group_reader *reader, uint32_t slot, enum ul_class text_class,
+ssize_t group_text(struct group_reader *reader, uint32_t slot, enum ul_class text_class,
 		   char out[UL_CONTEXT_BYTES_MAX]);
 
-/* Sync the pages of all slots visited so far that are not known durable, and the directories that hold the files. 0 or -errno. */
-int group_sync(const struct group_reader *reader);
+/* Sync the pages of all slots visited so far, or read by number, that are not known durable, and the directories that hold the files. 0 or -errno. */
+int group_sync(struct group_reader *reader);
 
 #endif

@@ -112,7 +112,7 @@ enum { SOUND_MODELS = 256 };
 struct segment_check {
 	struct checked_file *file;
 	const struct ul_reader *reader;
-	const struct group_reader *whole; /* all files of the segment: a definition may be sound in another one */
+	struct group_reader *whole; /* all files of the segment: a definition may be sound in another one */
 	struct table models;
 	uint32_t sound[SOUND_MODELS]; /* slots of definitions that read, where the lowest bits say; 0: none */
 	uint64_t nameless;            /* calls whose model's definition does not read */

@@ -176,7 +176,8 @@ uint32_t ul_reader_next_data(const struct ul_reader *reader, uint32_t slot_numbe
 /* Read a slot that must be valid and of this kind. */
 static int read_chunk(const struct ul_reader *reader, uint32_t number, enum ul_kind kind, struct ul_slot *slot)
 {
-	if (number < reader->first_slot || number >= reader->end_slot)
+	/* It may lie beyond what was the file's end when that was last looked at: a writer that defines a name goes on to call it anywhere. */
+	if (number < reader->first_slot || number >= reader->header.size_bytes / UL_SLOT_BYTES)
 		return USAGELOG_ERROR_SEGMENT;
 	int error = ul_reader_read(reader, number, 1, slot);
 	if (error)

@@ -525,6 +525,73 @@ static void file_cut_in_a_visit(void **state)
 	close(cutter.fd);
 }
 
+static void make_calls(usagelog *log, const char *model, uint32_t count)
+{
+	struct usagelog_names names = {.provider = "provider", .model = model};
+	for (uint32_t i = 0; i < count; i++)
+		assert_int_equal(usagelog_record_names(log, &names, &(struct usagelog_call){.input_tokens = 1}), 0);
+}
+
+static int note_model(void *arg, uint32_t number, const struct ul_slot *slot, const struct ul_slot *before)
+{
+	uint32_t *model = arg;
+	(void)number;
+	(void)before;
+	if (ul_slot_kind(slot) == UL_KIND_CALL)
+		*model = slot->tag & UL_SLOT_MASK;
+	return 0;
+}
+
+/* A call may be seen whose names were defined after the file was opened, and beyond what was its end then. */
+static void names_of_a_file_that_grows(void **state)
+{
+	static const struct runs none;
+	struct findings findings = {0};
+	struct segments segments;
+	struct group_reader before, after;
+	struct slot_counts counts = {0};
+	struct ul_directory grows;
+	struct ul_message why;
+	struct usagelog_options options = {
+		.size = sizeof(options), .flags = USAGELOG_NO_HELPER, .segment_size_bytes = 1 << 20};
+	char place[] = "/tmp/usagelog-grows-XXXXXX", name[600], text[UL_CONTEXT_BYTES_MAX];
+	usagelog *log;
+	uint32_t model = 0;
+	(void)state;
+	assert_non_null(mkdtemp(place));
+	assert_int_equal(usagelog_open(&log, place, &options), 0);
+	make_calls(log, "old", 1);
+	assert_int_equal(ul_directory_open(&grows, place, &why), 0);
+	assert_int_equal(segments_scan(&segments, &grows, &findings), 0);
+	assert_int_equal(segments.group_count, 1);
+	assert_int_equal(group_open(&before, &segments, &segments.groups[0], &findings), 0);
+	make_calls(log, "old", 5000);
+	make_calls(log, "new", 1);
+	assert_int_equal(group_open(&after, &segments, &segments.groups[0], &findings), 0);
+	assert_int_equal(group_visit(&after, &none, false, note_model, &model, &counts), 0);
+	assert_true(model >= before.end_slot);
+	assert_int_equal(group_text(&before, model, UL_CLASS_MODEL, text), sizeof("provider") + strlen("new"));
+	assert_memory_equal(text, "provider\0new", sizeof("provider") + strlen("new"));
+	assert_true(ul_reader_text(&before.readers[0], model, UL_CLASS_MODEL, text) > 0);
+	/* It is synced with the call that names it, though its page was not visited. */
+	assert_int_equal(before.unsynced[0].count, 0);
+	assert_int_equal(group_sync(&before), 0);
+	assert_int_equal(before.unsynced[0].count, 1);
+	assert_int_equal(before.unsynced[0].items[0].first_slot, model / UL_PAGE_SLOTS);
+	/* Beyond what the segment may grow to there is nothing. */
+	assert_true(group_text(&before, UL_SLOT_MASK, UL_CLASS_MODEL, text) < 0);
+	snprintf(name, sizeof(name), "%s/%s", place, before.files[0]->name->name);
+	group_close(&before);
+	group_close(&after);
+	segments_clear(&segments);
+	findings_clear(&findings);
+	assert_int_equal(usagelog_close(log, 0), 0);
+	assert_int_equal(unlink(name), 0);
+	assert_int_equal(unlinkat(grows.fd, "log.conf", 0), 0);
+	ul_directory_close(&grows);
+	assert_int_equal(rmdir(place), 0);
+}
+
 static int begin(void **state)
 {
 	(void)state;
@@ -549,7 +616,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pages_and_threads_agree), cmocka_unit_test(parts_agree),
 		cmocka_unit_test(large_sums_are_checked),  cmocka_unit_test(cut_file_is_no_crash),
-		cmocka_unit_test(file_cut_in_a_visit),
+		cmocka_unit_test(file_cut_in_a_visit),     cmocka_unit_test(names_of_a_file_that_grows),
 	};
 	return cmocka_run_group_tests(tests, begin, end);
 }

@@ -290,11 +290,10 @@ void ledger_prepare(struct ledger *ledger, usagelog *log, struct handles *handle
 	get_handles(ledger, log, handles, atomic_load(&ledger->next));
 }
 
-int ledger_record(struct ledger *ledger, usagelog *log, struct handles *handles)
+static int record_number(struct ledger *ledger, usagelog *log, struct handles *handles, uint32_t number)
 {
 	uint8_t id[16];
 	struct names names;
-	uint32_t number = atomic_fetch_add_explicit(&ledger->next, 1, memory_order_relaxed);
 	if (number >= LEDGER_NUMBERS) {
 		ledger_trouble(ledger, -ENOSPC);
 		return -ENOSPC;
@@ -315,13 +314,19 @@ int ledger_record(struct ledger *ledger, usagelog *log, struct handles *handles)
 	return error;
 }
 
+int ledger_record(struct ledger *ledger, usagelog *log, struct handles *handles)
+{
+	return record_number(ledger, log, handles, atomic_fetch_add(&ledger->next, 1));
+}
+
 void ledger_record_in_handler(struct ledger *ledger, usagelog *log, const struct handles *handles)
 {
 	struct handles known = *handles;
-	uint32_t next = atomic_load(&ledger->next);
-	if (known.model_number == 1 + next / MODEL_CALLS && known.context_number == 1 + next / CONTEXT_CALLS &&
-	    (next + 1) % MODEL_CALLS && (next + 1) % CONTEXT_CALLS)
-		ledger_record(ledger, log, &known);
+	uint32_t number = atomic_load(&ledger->next);
+	/* No other name than these may be asked for here. */
+	if (known.model_number == 1 + number / MODEL_CALLS && known.context_number == 1 + number / CONTEXT_CALLS &&
+	    atomic_compare_exchange_strong(&ledger->next, &number, number + 1))
+		record_number(ledger, log, &known, number);
 }
 
 /* ---- the census ------------------------------------------------------------------------------------------- */
@@ -640,7 +645,10 @@ void campaign_fold(struct campaign *campaign, struct ledger *ledger, uint64_t un
 		campaign->twice += (uint64_t)(calls - (double)census.calls);
 	else if (calls >= 0)
 		campaign->lost += (uint64_t)((double)census.calls - calls);
-	if (calls != (double)census.calls || tokens != (double)census.tokens)
-		campaign_fail(campaign, "summary.json says %.0f calls of %.0f tokens, the segments %llu of %llu", calls,
-			      tokens, (unsigned long long)census.calls, (unsigned long long)census.tokens);
+	if (calls == (double)census.calls && tokens == (double)census.tokens)
+		return;
+	show(campaign, "compact");
+	show(campaign, "verify");
+	campaign_fail(campaign, "summary.json says %.0f calls of %.0f tokens, the segments %llu of %llu", calls, tokens,
+		      (unsigned long long)census.calls, (unsigned long long)census.tokens);
 }
