@@ -65,27 +65,51 @@ static void set_checkpoints_aside(struct run *run)
 		set_aside(run, "checkpoint.previous");
 }
 
-/* Pages that a dead writer of this boot was syncing may never reach the disk from where they are: they are copied first. */
-static int rescue(struct run *run)
+enum { RESCUE_TRIES_MAX = 200 }; /* 50 us apart */
+
+/* Rescue what needs it now. How many are rescued; `*busy`: how many are locked by somebody. */
+static uint32_t rescue_once(const struct run *run, uint32_t *busy, struct findings *told)
 {
-	bool rescued = false;
+	uint32_t rescued = 0;
+	*busy = 0;
+	findings_clear(told);
 	for (size_t i = 0; i < run->segments.file_count; i++) {
 		const struct segment_file *file = &run->segments.files[i];
 		struct ul_message why;
 		if (!file->needs_rescue)
 			continue;
 		int error = ul_rescue_dead(run->segments.list.fds[file->name->directory], file->name->name, &why);
-		if (!error)
-			rescued = true;
-		else if (error != -EAGAIN) /* a writer is there after all, and sees to it */
-			findings_add(run->findings, FINDING_LEFT_OUT, "%s", why.text);
+		rescued += !error;
+		*busy += error == -EAGAIN;
+		if (error)
+			findings_add(told, FINDING_LEFT_OUT, "%s", why.text);
 	}
-	if (!rescued)
-		return 0;
-	struct findings again = {0};
-	segments_clear(&run->segments);
-	int error = segments_scan(&run->segments, run->directory, &again);
-	findings_clear(&again);
+	return rescued;
+}
+
+/*
+ * Pages that a dead writer of this boot was syncing may never reach the disk from where they are: they are copied first. Once more while there is
+ * somebody at one of them: who opens a log looks at the segments that it may go on in, and a sync that its writer did not live to see
+ * the end of holds the lock until then. And once more after each rescue, since other writers may have died meanwhile.
+ */
+static int rescue(struct run *run)
+{
+	struct findings told = {0}, again = {0};
+	uint32_t busy = 1, rescued = 0;
+	int error = 0;
+	for (uint32_t tries = 0; tries < RESCUE_TRIES_MAX && (busy || rescued) && !error; tries++) {
+		if (tries)
+			os_pause();
+		rescued = rescue_once(run, &busy, &told);
+		if (!rescued)
+			continue;
+		segments_clear(&run->segments);
+		error = segments_scan(&run->segments, run->directory, &again);
+		findings_clear(&again);
+	}
+	for (size_t i = 0; i < told.count && !error; i++)
+		findings_add(run->findings, told.items[i].kind, "%s", told.items[i].text);
+	findings_clear(&told);
 	return error;
 }
 
