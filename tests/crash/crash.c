@@ -307,9 +307,11 @@ static int record_number(struct ledger *ledger, usagelog *log, struct handles *h
 	int error = by_names ? usagelog_record_names(log, &names.names, &call)
 			     : usagelog_record(log, handles->model, handles->context, &call);
 	tracer_mark(MARK_OUT);
-	tell(ledger, number, error ? REFUSED : TOLD);
-	/* Both say that nothing was stored; whether they should be said is the member's to know. */
-	if (error && error != USAGELOG_ERROR_DROPPED && error != USAGELOG_ERROR_CLOSED)
+	/* Closed while it waited for its sync: it is committed, and not known durable. */
+	bool stored = !error || error == -ECANCELED;
+	tell(ledger, number, stored ? TOLD : REFUSED);
+	/* The other two say that nothing was stored; whether they should be said is the member's to know. */
+	if (!stored && error != USAGELOG_ERROR_DROPPED && error != USAGELOG_ERROR_CLOSED)
 		ledger_trouble(ledger, error);
 	return error;
 }
