@@ -41,8 +41,8 @@ static const char *const act_names[ACTS] = {"record", "names", "define", "ids", 
 static const struct {
 	uint32_t weight, steps_max, skips_max;
 } acts[ACTS] = {
-	[RECORD] = {4, 40000, 0}, [NAMES] = {3, 40000, 0},   [DEFINE] = {3, 40000, 0},
-	[IDS] = {2, 40000, 0},    [ROTATE] = {4, 40000, 16}, [FLUSH] = {2, 6000, 16},
+	[RECORD] = {8, 40000, 0}, [NAMES] = {3, 40000, 0},   [DEFINE] = {3, 40000, 0},
+	[IDS] = {2, 40000, 0},    [ROTATE] = {6, 40000, 16}, [FLUSH] = {2, 6000, 16},
 	[OPEN] = {2, 4000, 100},  [CLOSE] = {2, 6000, 32},   [BEGIN] = {0, 4000, 100},
 };
 enum mode { INLINE, SYSCALLS, URING, SYNCHRONOUS, MODES };

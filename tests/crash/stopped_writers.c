@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { LIFE_ROUNDS = 20, WRITERS = 3, THREADS_MAX = 3, PAUSE_US_MAX = 3000, BEHIND = 2 };
+enum { LIFE_ROUNDS = 20, WRITERS = 3, THREADS_MAX = 3, PAUSE_US_MAX = 3000, BEHIND = 2, BEGIN_S_MAX = 10 };
 
 static struct campaign campaign;
 static struct ledger *ledger;
@@ -79,10 +79,6 @@ static void stop_one(const pid_t writers[WRITERS])
 	kill(writer, SIGSTOP);
 	pause_us(random_skewed(&campaign.state, PAUSE_US_MAX));
 	campaign_check(&campaign, ledger, &census, UINT64_MAX);
-	if (!census.segments) {
-		kill(writer, SIGCONT);
-		return; /* there is no log yet */
-	}
 	fold_twice();
 	kill(writer, SIGCONT);
 	fold_twice();
@@ -101,6 +97,9 @@ static void do_life(uint64_t rounds)
 		if (!writers[i])
 			be_writer(state);
 	}
+	double end = now_s() + BEGIN_S_MAX;
+	while (ledger_end(ledger) < 2 && now_s() < end)
+		pause_us(100);
 	for (uint64_t round = 0; round < rounds; round++, campaign.round++)
 		stop_one(writers);
 	*over = true;
