@@ -17,7 +17,7 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # What holds for the text of the tree, what is measured, and what is for people, says nothing of these edits.
 NOT_ASKED = "house|bench|python"
-SLOW = "^(test_compact_killed|test_compact_faults|test_crowd|test_progress|test_cli_real_data|test_history)$|_golden$"
+SLOW = "^(test_record_quiet|test_record_quiet_syscall|test_threads_syscall|test_limits_syscall|campaign_.*|test_compact_killed|test_compact_faults|test_crowd|test_progress|test_cli_real_data|test_history)$|_golden$"
 TEST_SECONDS_MAX = "300"
 
 

@@ -44,14 +44,56 @@ def calls_of(log, trace):
     return calls
 
 
+def kill(log, name, number):
+    """Run the compactor, and kill it as it enters this call. Was it there?"""
+    done = subprocess.run(["strace", "-f", "-o", os.devnull, "-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={number}",
+                           PROGRAM, "compact", "--log", log], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
+    return done.returncode != 0
+
+
 def segments(log):
     return sorted(name for name in os.listdir(log) if name.endswith(".seg"))
+
+
+# What the runs that are killed have to do: each puts a log into an empty directory that has its settings.
+
+def first_run(log):
+    fill(Segment(log, 1), 60, step=20000)
+
+
+def later_run(log):
+    segment = Segment(log, 1)
+    fill(segment, 40, step=20000)
+    run("compact", "--log", log)
+    fill(segment, 30, start=1700400000, step=20000, seed=2)
+    run("compact", "--log", log)
+    fill(segment, 30, start=1700600000, step=20000, seed=3)
+
+
+def run_that_recovers(log):
+    segment = Segment(log, 1)
+    fill(segment, 20, step=20000)
+    run("compact", "--log", log)
+    fill(segment, 20, start=1700400000, step=20000, seed=2)
+    run("compact", "--log", log)
+    with open(os.path.join(log, "checkpoint"), "r+b") as file:
+        file.write(b"damaged")
+    os.unlink(os.path.join(log, min(name for name in os.listdir(log) if name.endswith(".facts"))))
+
+
+def run_that_deletes(log):
+    """A segment is deleted only once the base and the checkpoint say so, and then it is."""
+    old = Segment(log, 1)
+    fill(old, 20, start=1600000000, step=20000)
+    fill(Segment(log, 2), 20, step=20000, seed=2)
+    os.utime(old.path, (1600400000, 1600400000))
+    run("config", "--log", log, "retention_days", "365")
 
 
 class Killed(LogTest):
     def killed_everywhere(self, prepare):
         """Kill a run on a copy of the prepared log at every call, each on a fresh copy; run again; compare."""
-        prepare()
+        prepare(self.log)
         pristine = os.path.join(self.top, "pristine")
         shutil.copytree(self.log, pristine)
         whole = os.path.join(self.top, "whole")
@@ -62,9 +104,7 @@ class Killed(LogTest):
         for name, number in calls:
             shutil.rmtree(self.log)
             shutil.copytree(pristine, self.log)
-            done = subprocess.run(["strace", "-f", "-o", os.devnull, "-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={number}",
-                                   PROGRAM, "compact", "--log", self.log], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
-            killed += done.returncode != 0
+            killed += kill(self.log, name, number)
             where = f"killed at {name} number {number}"
             again = run("compact", "--log", self.log)
             self.assertEqual(again.returncode, 0, where + ": " + again.stderr)
@@ -76,42 +116,16 @@ class Killed(LogTest):
         print(f"killed at {killed} of {len(calls)} system calls")
 
     def test_first_run(self):
-        self.killed_everywhere(lambda: fill(Segment(self.log, 1), 60, step=20000))
+        self.killed_everywhere(first_run)
 
     def test_later_run(self):
-        def prepare():
-            segment = Segment(self.log, 1)
-            fill(segment, 40, step=20000)
-            run("compact", "--log", self.log)
-            fill(segment, 30, start=1700400000, step=20000, seed=2)
-            run("compact", "--log", self.log)
-            fill(segment, 30, start=1700600000, step=20000, seed=3)
-
-        self.killed_everywhere(prepare)
+        self.killed_everywhere(later_run)
 
     def test_run_that_recovers(self):
-        def prepare():
-            segment = Segment(self.log, 1)
-            fill(segment, 20, step=20000)
-            run("compact", "--log", self.log)
-            fill(segment, 20, start=1700400000, step=20000, seed=2)
-            run("compact", "--log", self.log)
-            with open(self.path("checkpoint"), "r+b") as file:
-                file.write(b"damaged")
-            os.unlink(self.path(self.facts_names()[0]))
-
-        self.killed_everywhere(prepare)
+        self.killed_everywhere(run_that_recovers)
 
     def test_run_that_deletes(self):
-        """A segment is deleted only once the base and the checkpoint say so, and then it is."""
-        def prepare():
-            old = Segment(self.log, 1)
-            fill(old, 20, start=1600000000, step=20000)
-            fill(Segment(self.log, 2), 20, step=20000, seed=2)
-            os.utime(old.path, (1600400000, 1600400000))
-            run("config", "--log", self.log, "retention_days", "365")
-
-        self.killed_everywhere(prepare)
+        self.killed_everywhere(run_that_deletes)
         self.assertEqual(len(segments(self.log)), 1)
 
 
