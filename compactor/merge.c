@@ -269,6 +269,17 @@ static enum ul_slot_state state_of(const struct ul_reader *file, uint32_t number
 	return slot_is_empty(slot) ? UL_SLOT_EMPTY : ul_reader_classify(file, number, slot);
 }
 
+static void judge(const struct ul_reader *file, struct file_page *page, uint32_t first, uint32_t i, bool sealed)
+{
+	uint64_t bit = (uint64_t)1 << i;
+	enum ul_slot_state state = state_of(file, first + i, &page->slots[i], sealed);
+	page->valid |= state == UL_SLOT_VALID ? bit : 0;
+	page->used = state == UL_SLOT_EMPTY ? page->used & ~bit : page->used | bit;
+	if (state <= UL_SLOT_UNFINISHED && i < file->durable[first / UL_PAGE_SLOTS])
+		state = UL_SLOT_DAMAGED;
+	page->states[i] = state;
+}
+
 /* Read a page of one file, and classify its slots. */
 static int take_page(struct group_reader *reader, uint32_t index, uint32_t first)
 {
@@ -287,12 +298,16 @@ static int take_page(struct group_reader *reader, uint32_t index, uint32_t first
 	page->counts = 0;
 	for (uint64_t rest = ~page->valid; rest; rest &= rest - 1) {
 		uint32_t i = (uint32_t)__builtin_ctzll(rest);
-		enum ul_slot_state state = state_of(file, first + i, &page->slots[i], bits.sealed >> i & 1);
-		page->valid |= (uint64_t)(state == UL_SLOT_VALID) << i;
-		page->used &= ~((uint64_t)(state == UL_SLOT_EMPTY) << i);
-		if (state <= UL_SLOT_UNFINISHED && i < file->durable[first / UL_PAGE_SLOTS])
-			state = UL_SLOT_DAMAGED;
-		page->states[i] = state;
+		judge(file, page, first, i, bits.sealed >> i & 1);
+	}
+	/* A writer may have stored a call, and its id before it, between the looks at the id's slot and at the call's: so look again, behind that. */
+	for (uint64_t rest = page->valid >> 1 & ~page->valid; rest; rest &= rest - 1) {
+		uint32_t i = (uint32_t)__builtin_ctzll(rest);
+		int error = ul_reader_read(file, first + i, 1, &page->slots[i]);
+		if (error)
+			return error;
+		page->plain &= ~((uint64_t)1 << i);
+		judge(file, page, first, i, false);
 	}
 	return 0;
 }

@@ -14,6 +14,8 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <glob.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -261,6 +263,87 @@ static void a_lock_that_is_held_for_a_moment(void **state)
 	assert_true(is_there("*.1.seg"));
 }
 
+/* The slot of the one id in the log, which is taken out of the file, and comes back with the next read. */
+static struct {
+	int fd;
+	uint32_t number;
+	struct ul_slot slot;
+	bool armed;
+} late;
+
+static int bring_id(enum os_call call)
+{
+	if (call != OS_READ || !late.armed)
+		return 0;
+	late.armed = false;
+	off_t place = (off_t)late.number * UL_SLOT_BYTES;
+	assert_int_equal(pwrite(late.fd, &late.slot, sizeof(late.slot), place), sizeof(late.slot));
+	return 0;
+}
+
+static int find_id(void *arg, uint32_t number, const struct ul_slot *slot, const struct ul_slot *before)
+{
+	uint32_t *ids = arg;
+	if (ul_slot_kind(slot) == UL_KIND_CALL_ID) {
+		late.number = number;
+		late.slot = *slot;
+	}
+	*ids += before && ul_slot_kind(before) == UL_KIND_CALL_ID;
+	return 0;
+}
+
+static uint32_t count_ids(bool late_id)
+{
+	static const struct runs none;
+	struct ul_directory directory;
+	struct ul_message why;
+	struct segments segments;
+	struct findings findings = {0};
+	struct group_reader reader;
+	struct slot_counts counts = {0};
+	uint32_t ids = 0;
+	assert_int_equal(ul_directory_open(&directory, path, &why), 0);
+	assert_int_equal(segments_scan(&segments, &directory, &findings), 0);
+	assert_int_equal(segments.group_count, 1);
+	assert_int_equal(group_open(&reader, &segments, &segments.groups[0], &findings), 0);
+	late.armed = late_id;
+	assert_int_equal(group_visit(&reader, &none, false, find_id, &ids, &counts), 0);
+	assert_int_equal(counts.holes + counts.unfinished + counts.damaged, 0);
+	group_close(&reader);
+	segments_clear(&segments);
+	findings_clear(&findings);
+	ul_directory_close(&directory);
+	return ids;
+}
+
+/* A call and its id are stored while their page is read: who sees the call sees the id. */
+static void an_id_that_comes_with_its_call(void **state)
+{
+	static const struct ul_slot empty;
+	struct usagelog_options options = {.size = sizeof(options), .flags = USAGELOG_NO_HELPER, .time_zone = "UTC"};
+	struct usagelog_names names = {.provider = "p", .model = "a"};
+	uint8_t id[16] = {1};
+	glob_t found;
+	char pattern[200];
+	usagelog *log;
+	(void)state;
+	empty_directory();
+	assert_int_equal(usagelog_open(&log, path, &options), 0);
+	assert_int_equal(usagelog_record_names(log, &names, &(struct usagelog_call){.call_id = id}), 0);
+	assert_int_equal(usagelog_close(log, 0), 0);
+	assert_int_equal(count_ids(false), 1);
+	snprintf(pattern, sizeof(pattern), "%s/*.seg", path);
+	assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+	late.fd = open(found.gl_pathv[0], O_RDWR | O_CLOEXEC);
+	globfree(&found);
+	assert_int_equal(pwrite(late.fd, &empty, sizeof(empty), (off_t)late.number * UL_SLOT_BYTES), sizeof(empty));
+	os_fault = bring_id;
+	uint32_t ids = count_ids(true);
+	os_fault = answer;
+	close(late.fd);
+	assert_int_equal(ids, 1);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -278,8 +361,11 @@ static int teardown(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(a_run), cmocka_unit_test(a_run_that_deletes),
-					   cmocka_unit_test(a_rebuild), cmocka_unit_test(a_failed_sync_is_not_repeated),
-					   cmocka_unit_test(a_lock_that_is_held_for_a_moment)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(a_run),
+					   cmocka_unit_test(a_run_that_deletes),
+					   cmocka_unit_test(a_rebuild),
+					   cmocka_unit_test(a_failed_sync_is_not_repeated),
+					   cmocka_unit_test(a_lock_that_is_held_for_a_moment),
+					   cmocka_unit_test(an_id_that_comes_with_its_call)};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
