@@ -167,6 +167,8 @@ class Member:
             if subprocess.run(["unshare", "-m", "true"], stderr=subprocess.DEVNULL).returncode:
                 skip("no mount namespace can be had")
             os.execvp("unshare", ["unshare", "-m", "--propagation", "private", sys.executable, "-B", *sys.argv, "--seed", str(self.options.seed)])
+        # Told to end, too, it unmounts what it mounted.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
         self.name, self.begun = name, time.monotonic()
         self.random = random.Random(self.options.seed)
         self.directory = tempfile.mkdtemp(prefix=f"usagelog-{name}-", dir=self.options.directory)
