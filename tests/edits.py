@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """Turns on the tests themselves: makes each small edit of edits.txt in a copy of the tree, and sees whether the suite fails.
 
-  tests/edits.py [--directory DIR] [--quick] [PART OF A NAME...]
+  tests/edits.py [--directory DIR] [--stages N] [PART OF A NAME...]
 
 An edit is built, and its own tests run first, then all that are quick, then the slow ones, up to the first failure. An edit that nothing
-notices is a hole in the suite; with --quick, one that the slow tests would have to notice, too. What came of each is kept in DIR/edits.jsonl (build/edits), from which a later run goes on."""
+notices is a hole in the suite. With --stages 1 or 2, the later ones are left out. What came of each is kept in DIR/edits.jsonl (build/edits), from which a later run goes on."""
 
 import argparse
 import json
@@ -87,13 +87,11 @@ def first_failure(where, config, *selection):
     return (failed or ["a test that ctest does not name"])[0] if done.returncode else None
 
 
-def noticed_by(where, edit, quick):
+def noticed_by(where, edit, stage_count):
     stages = [["-R", edit.tests], ["-E", SLOW], ["-R", SLOW]]
     if edit.config == "tsan":
         stages = [["-R", edit.tests], ["-L", "unit|lib", "-E", SLOW]]
-    if quick:
-        del stages[2:]
-    for stage in stages:
+    for stage in stages[:stage_count]:
         failed = first_failure(where, edit.config, *stage)
         if failed:
             return failed
@@ -103,7 +101,7 @@ def noticed_by(where, edit, quick):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--directory", default=os.path.join(TOP, "build", "edits"))
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--stages", type=int, default=3)
     parser.add_argument("names", nargs="*")
     options = parser.parse_args()
     tree = os.path.join(options.directory, "tree")
@@ -131,7 +129,7 @@ def main():
         changed = build(tree, where, edit.config)
         if changed.returncode:
             sys.exit(f"edits: {edit.name}: does not build; mend edits.txt\n{changed.stdout[-4000:]}")
-        one = {"edit": edit.name, "file": edit.file, "noticed": noticed_by(where, edit, options.quick), "seconds": round(time.monotonic() - begun, 1)}
+        one = {"edit": edit.name, "file": edit.file, "noticed": noticed_by(where, edit, options.stages), "seconds": round(time.monotonic() - begun, 1)}
         write(os.path.join(tree, edit.file), text)
         done[edit.name] = one
         with open(kept, "a", encoding="utf-8") as file:

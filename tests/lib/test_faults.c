@@ -6,6 +6,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
@@ -433,9 +435,55 @@ static void a_failed_sync_is_never_repeated(void **state)
 	close(directory);
 }
 
+static void *record_some(void *arg)
+{
+	usagelog *log = arg;
+	for (uint32_t i = 0; i < 3 * UL_PAGE_SLOTS; i++)
+		record_one(log, 1);
+	return NULL;
+}
+
+static void *record_another(void *log)
+{
+	record_one(log, 2);
+	return NULL;
+}
+
+static void in_a_thread(void *(*run)(void *), usagelog *log)
+{
+	pthread_t thread;
+	assert_int_equal(pthread_create(&thread, NULL, run, log), 0);
+	pthread_join(thread, NULL);
+}
+
+/* The kernel tells of a failed write once, whichever pages it was of: what is synced beside them is not believed either. */
+static void a_failed_sync_fails_all_of_its_segment(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	in_a_thread(record_some, log);
+	assert_int_equal(usagelog_flush(log, 1000), 0);
+	/* One call in the first page, one in the last: two ranges. */
+	record_one(log, 2);
+	in_a_thread(record_another, log);
+	fail_calls(OS_SYNC_RANGE, 1, 1, EIO);
+	assert_int_equal(usagelog_flush(log, 1000), 0);
+	assert_int_equal(plan.seen, 2);
+	fail_nothing();
+	assert_int_equal(count_files(path, ".1.seg"), 1);
+	assert_int_equal(count_files(path, ".2.seg"), 1);
+	/* It is not gone on in: its pages may be clean, and not be written. */
+	for (uint32_t i = 0; i < 3 * UL_PAGE_SLOTS; i++)
+		record_one(log, 3);
+	assert_int_equal(count_files(path, ".seg"), 4);
+	assert_int_equal(usagelog_close(log, 1000), 0);
+}
+
 static uint32_t announced, cleared;
 
-/* Before each sync: does a block of the header say which pages are to be synced? And does none, once it is over? */
+/* Does a block of the header say that the first page is to be synced? Or, once the sync is over, that none is? */
 static void look_at_blocks(uint32_t *counter, bool set)
 {
 	char name[512];
@@ -509,11 +557,10 @@ static void a_page_of_a_failed_sync_is_never_synced(void **state)
 	ul_reader_close(&reader);
 }
 
-static void an_unlinked_segment_is_rescued(void **state)
+static void an_unlinked_segment(uint32_t flags)
 {
-	(void)state;
 	char name[512];
-	struct usagelog_options options = small_options(USAGELOG_NO_URING);
+	struct usagelog_options options = small_options(flags);
 	usagelog *log = open_log(path, &options);
 	for (int i = 0; i < 10; i++)
 		record_one(log, 1);
@@ -600,6 +647,95 @@ static void a_segment_is_cut_short_that_is_synchronous(void **state)
 	a_segment_is_cut_short(USAGELOG_SYNCHRONOUS);
 }
 
+static void an_unlinked_segment_is_rescued(void **state)
+{
+	(void)state;
+	an_unlinked_segment(USAGELOG_NO_URING);
+}
+
+static void an_unlinked_segment_is_rescued_inline(void **state)
+{
+	(void)state;
+	an_unlinked_segment(USAGELOG_NO_HELPER);
+}
+
+/* Threads that record when they are told to, each in a page of its own. */
+static struct recorder {
+	pthread_t thread;
+	sem_t go, done;
+	usagelog *log;
+	const char *model;
+} recorders[3];
+
+static void *record_when_told(void *arg)
+{
+	struct recorder *recorder = arg;
+	for (;;) {
+		sem_wait(&recorder->go);
+		if (!recorder->model)
+			return NULL;
+		struct usagelog_names names = {.provider = "p", .model = recorder->model};
+		assert_int_equal(
+			usagelog_record_names(recorder->log, &names, &(struct usagelog_call){.input_tokens = 1}), 0);
+		sem_post(&recorder->done);
+	}
+}
+
+static void tell(uint32_t number, const char *model)
+{
+	recorders[number].model = model;
+	sem_post(&recorders[number].go);
+	if (model)
+		sem_wait(&recorders[number].done);
+}
+
+static bool told_late, first_page_announced;
+
+/*
+ * A pass looks at the pages from the first on. The first is clean; at the second it needs memory. At that moment the first thread defines a name,
+ * in the first page, and the third thread names it, in the third, which is looked at next.
+ */
+static int answer_late(enum os_call call)
+{
+	if (call == OS_ALLOCATE && !told_late) {
+		told_late = true;
+		tell(0, "late");
+		tell(2, "late");
+	}
+	if (call == OS_SYNC_RANGE) {
+		uint32_t counter = 0;
+		look_at_blocks(&counter, true);
+		first_page_announced |= counter;
+	}
+	return 0;
+}
+
+static void a_definition_is_synced_with_the_call_that_names_it(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	usagelog *log = open_log(path, &options);
+	for (uint32_t i = 0; i < 3; i++) {
+		recorders[i].log = log;
+		sem_init(&recorders[i].go, 0, 0);
+		sem_init(&recorders[i].done, 0, 0);
+		assert_int_equal(pthread_create(&recorders[i].thread, NULL, record_when_told, &recorders[i]), 0);
+		tell(i, "m");
+	}
+	assert_int_equal(usagelog_flush(log, 1000), 0);
+	tell(1, "m");
+	os_fault = answer_late;
+	assert_int_equal(usagelog_flush(log, 1000), 0);
+	assert_true(told_late);
+	assert_true(first_page_announced);
+	for (uint32_t i = 0; i < 3; i++) {
+		tell(i, NULL);
+		pthread_join(recorders[i].thread, NULL);
+	}
+	assert_int_equal(usagelog_close(log, 1000), 0);
+	assert_int_equal(calls_of(path), 6);
+}
+
 static void a_helper_is_tried_again(void **state)
 {
 	(void)state;
@@ -683,12 +819,15 @@ int main(void)
 		TEST(a_sync_cut_off_by_death_is_rescued),
 		TEST(without_io_uring),
 		TEST(a_failed_sync_is_never_repeated),
+		TEST(a_failed_sync_fails_all_of_its_segment),
 		TEST(a_sync_is_announced_in_the_header),
 		TEST(a_page_of_a_failed_sync_is_never_synced),
 		TEST(an_unlinked_segment_is_rescued),
 		TEST(a_segment_is_cut_short_with_a_helper),
 		TEST(a_segment_is_cut_short_without_one),
 		TEST(a_segment_is_cut_short_that_is_synchronous),
+		TEST(an_unlinked_segment_is_rescued_inline),
+		TEST(a_definition_is_synced_with_the_call_that_names_it),
 		TEST(a_helper_is_tried_again),
 		TEST(io_uring_taken_away),
 		TEST(without_a_thread),
