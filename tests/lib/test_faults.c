@@ -736,6 +736,28 @@ static void a_definition_is_synced_with_the_call_that_names_it(void **state)
 	assert_int_equal(calls_of(path), 6);
 }
 
+/* Nothing failed: this warning has no error. */
+static void count_trust_warning(void *arg, int error, const char *message)
+{
+	(void)arg;
+	warnings += !error && strstr(message, "others may write");
+}
+
+static void a_directory_that_others_may_write_to_is_warned_of(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	options.warning = count_trust_warning;
+	assert_int_equal(chmod(path, 0777), 0);
+	warnings = 0;
+	usagelog_close(open_log(path, &options), 0);
+	assert_int_equal(warnings, 1);
+	assert_int_equal(chmod(path, 0700), 0);
+	warnings = 0;
+	usagelog_close(open_log(path, &options), 0);
+	assert_int_equal(warnings, 0);
+}
+
 static void a_helper_is_tried_again(void **state)
 {
 	(void)state;
@@ -828,6 +850,7 @@ int main(void)
 		TEST(a_segment_is_cut_short_that_is_synchronous),
 		TEST(an_unlinked_segment_is_rescued_inline),
 		TEST(a_definition_is_synced_with_the_call_that_names_it),
+		TEST(a_directory_that_others_may_write_to_is_warned_of),
 		TEST(a_helper_is_tried_again),
 		TEST(io_uring_taken_away),
 		TEST(without_a_thread),
