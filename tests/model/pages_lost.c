@@ -458,7 +458,15 @@ static void live(void)
 			moment_passes();
 			set_durable(history->call_count, by_handle, (int)which);
 		} else if (choice == 13) {
-			MUST(usagelog_close(logs[which], pick(2) ? 1000 : 0) == 0);
+			bool flushed = pick(2);
+			MUST(usagelog_close(logs[which], flushed ? 1000 : 0) == 0);
+			moment_passes();
+			if (flushed)
+				set_durable(history->call_count, by_handle, (int)which);
+			/* The next handle may adopt another segment: its flushes promise nothing of these calls. */
+			for (uint32_t i = 1; i < history->call_count; i++)
+				if (by_handle[i] == which)
+					by_handle[i] = UINT8_MAX;
 			logs[which] = open_writer(synchronous[which]);
 		} else {
 			struct sums sums;
