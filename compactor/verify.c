@@ -756,6 +756,14 @@ static void check_totals(struct verification *found, struct view *view, const st
 
 /* ---- checkpoints and summary ----------------------------------------------------------------------------------- */
 
+/* Fact files, and neither checkpoint nor base: the first fold died before its commit, and nothing counts yet. */
+static bool is_before_first_commit(const struct view *view)
+{
+	struct stat base;
+	return view->state.current == FILE_MISSING && view->state.previous == FILE_MISSING &&
+	       os_stat_at(view->directory.fd, "checkpoint.base", &base) == -ENOENT;
+}
+
 static void check_checkpoints(struct verification *found, struct view *view, const struct refold *again)
 {
 	const struct recovery_state *state = &view->state;
@@ -768,6 +776,11 @@ static void check_checkpoints(struct verification *found, struct view *view, con
 	} else if (state->current == FILE_DAMAGED) {
 		add_line(found, "checkpoint", VERDICT_FAIL,
 			 "is damaged; usagelog compact sets it aside and goes on from what is sound");
+	} else if (state->decision != RECOVERY_EMPTY && is_before_first_commit(view)) {
+		add_line(found, "checkpoint", VERDICT_TAIL,
+			 "there is none, but there are fact files: the first fold was cut off; usagelog compact folds "
+			 "everything "
+			 "anew");
 	} else if (state->decision != RECOVERY_EMPTY) {
 		add_line(found, "checkpoint", VERDICT_FAIL, "is missing; usagelog compact goes on from what is sound");
 	}
