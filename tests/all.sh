@@ -70,7 +70,7 @@ if build release; then
 	check_required release
 fi
 if build asan; then
-	USAGELOG_KILL_STEP=4 check asan -LE 'bench'
+	USAGELOG_KILL_STEP=4 check asan -LE 'bench|campaign'
 	check_required asan
 fi
 # Races are in what has threads: the library, and the fold, which the unit tests have. Faults of a run meet no other thread.

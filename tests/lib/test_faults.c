@@ -523,7 +523,7 @@ static void a_sync_is_announced_in_the_header(void **state)
 static usagelog *log_in_sync;
 
 /* One more call comes to the page while its sync fails. */
-static int answer_late(enum os_call call)
+static int answer_with_a_call(enum os_call call)
 {
 	if (call != OS_SYNC_RANGE)
 		return 0;
@@ -540,7 +540,7 @@ static void a_page_of_a_failed_sync_is_never_synced(void **state)
 	log_in_sync = open_log(path, &options);
 	for (int i = 0; i < 10; i++)
 		record_one(log_in_sync, 1);
-	os_fault = answer_late;
+	os_fault = answer_with_a_call;
 	assert_int_equal(usagelog_flush(log_in_sync, 1000), 0);
 	os_fault = answer;
 	assert_int_equal(usagelog_flush(log_in_sync, 1000), 0);
