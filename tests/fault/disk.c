@@ -369,6 +369,7 @@ int main(int argc, char **argv)
 	puts("ready");
 	fflush(stdout);
 	obey();
-	umount2(argv[1], MNT_DETACH);
+	/* By force: what a loop device still waits for must end with us. */
+	umount2(argv[1], MNT_FORCE | MNT_DETACH);
 	return 0;
 }
