@@ -756,12 +756,10 @@ static void check_totals(struct verification *found, struct view *view, const st
 
 /* ---- checkpoints and summary ----------------------------------------------------------------------------------- */
 
-/* Fact files, and neither checkpoint nor base: the first fold died before its commit, and nothing counts yet. */
-static bool is_before_first_commit(const struct view *view)
+/* Fact files of the first generation alone, and no checkpoint: the first fold died before its commit, and nothing counts yet. */
+static bool is_before_first_commit(const struct recovery_state *state)
 {
-	struct stat base;
-	return view->state.current == FILE_MISSING && view->state.previous == FILE_MISSING &&
-	       os_stat_at(view->directory.fd, "checkpoint.base", &base) == -ENOENT;
+	return state->current == FILE_MISSING && state->previous == FILE_MISSING && state->generation_max == 1;
 }
 
 static void check_checkpoints(struct verification *found, struct view *view, const struct refold *again)
@@ -776,11 +774,9 @@ static void check_checkpoints(struct verification *found, struct view *view, con
 	} else if (state->current == FILE_DAMAGED) {
 		add_line(found, "checkpoint", VERDICT_FAIL,
 			 "is damaged; usagelog compact sets it aside and goes on from what is sound");
-	} else if (state->decision != RECOVERY_EMPTY && is_before_first_commit(view)) {
+	} else if (state->decision != RECOVERY_EMPTY && is_before_first_commit(state)) {
 		add_line(found, "checkpoint", VERDICT_TAIL,
-			 "there is none, but there are fact files: the first fold was cut off; usagelog compact folds "
-			 "everything "
-			 "anew");
+			 "there is none, but fact files: the first fold was cut off; usagelog compact folds anew");
 	} else if (state->decision != RECOVERY_EMPTY) {
 		add_line(found, "checkpoint", VERDICT_FAIL, "is missing; usagelog compact goes on from what is sound");
 	}

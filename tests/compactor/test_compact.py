@@ -281,6 +281,17 @@ class Damage(LogTest):
     def test_both_checkpoints_gone(self):
         os.unlink(self.path("checkpoint"))
         os.unlink(self.path("checkpoint.previous"))
+        self.assertIn("is missing", self.verify(4))
+        self.expect_healed()
+
+    def test_first_fold_cut_off_before_its_commit(self):
+        for name in os.listdir(self.log):
+            if not name.endswith(".seg") and name != "log.conf":
+                os.unlink(self.path(name))
+        self.compact()
+        os.unlink(self.path("checkpoint"))
+        self.assertIn("the first fold was cut off", self.verify(0))
+        self.verify(1, "--strict")
         self.expect_healed()
 
     def test_calls_that_cannot_be_had_again_are_named(self):
