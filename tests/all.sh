@@ -65,12 +65,13 @@ check_required() {
 	done <tests/required.txt
 }
 
+# Every third kill point of the compactor, and every eighth under the sanitizer: ctest by itself tries all.
 if build release; then
-	check release
+	USAGELOG_KILL_STEP=3 check release
 	check_required release
 fi
 if build asan; then
-	USAGELOG_KILL_STEP=4 check asan -LE 'bench|campaign'
+	USAGELOG_KILL_STEP=8 check asan -LE 'bench|campaign'
 	check_required asan
 fi
 # Races are in what has threads: the library, and the fold, which the unit tests have. Faults of a run meet no other thread.
