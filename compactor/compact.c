@@ -107,8 +107,8 @@ static int rescue(struct run *run)
 		error = segments_scan(&run->segments, run->directory, &again);
 		findings_clear(&again);
 	}
-	for (size_t i = 0; i < told.count && !error; i++)
-		findings_add(run->findings, told.items[i].kind, "%s", told.items[i].text);
+	if (!error)
+		findings_add_all(run->findings, &told);
 	findings_clear(&told);
 	return error;
 }

@@ -36,7 +36,7 @@ struct facts {
 	struct table rows;       /* struct ul_row, its indexes numbers of `names` */
 	struct table quarters;   /* struct ul_sum, likewise */
 	struct table histograms; /* struct histogram */
-	uint32_t unchecked;      /* how many calls facts_add_at() may add before the sums are looked at again */
+	uint32_t unchecked;      /* how many calls facts_add_entry() may add before the sums are looked at again */
 	uint32_t moves;          /* how often records or counts have moved in memory */
 	bool wide;               /* a sum is so large that it may not */
 	int64_t nothing;         /* what a histogram without a bucket counts in: zeros */

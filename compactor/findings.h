@@ -30,6 +30,8 @@ struct findings {
 
 void findings_add(struct findings *findings, enum finding_kind kind, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+/* Add all that others hold. */
+void findings_add_all(struct findings *findings, const struct findings *more);
 void findings_clear(struct findings *findings);
 
 #endif

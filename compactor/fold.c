@@ -758,13 +758,7 @@ bool fold_merge(struct fold *fold, struct fold *more)
 		fold->error = more->error;
 	if (fold->error || !merge_days(fold, more) || !merge_lists(fold, more))
 		return false;
-	if (!fold->counts.conflicts)
-		fold->counts.first_conflict = more->counts.first_conflict;
-	fold->counts.conflicts += more->counts.conflicts;
-	fold->counts.damaged += more->counts.damaged;
-	fold->counts.holes += more->counts.holes;
-	fold->counts.unfinished += more->counts.unfinished;
-	fold->counts.unknown += more->counts.unknown;
+	slot_counts_add(&fold->counts, &more->counts);
 	fold->calls += more->calls;
 	fold->balances += more->balances;
 	if (more->any_call)

@@ -23,7 +23,7 @@ void mapping_open(struct mapping *mapping, int fd, uint64_t offset, uint64_t byt
 	uint64_t unit = (uint64_t)sysconf(_SC_PAGESIZE), start = offset / unit * unit;
 	uint64_t end = offset + bytes < (uint64_t)found.st_size ? offset + bytes : (uint64_t)found.st_size;
 	end = end / UL_PAGE_BYTES * UL_PAGE_BYTES;
-	if (end <= start || os_map_window(&address, (size_t)(end - start), fd, start))
+	if (end <= start || os_map(&address, (size_t)(end - start), fd, start, false))
 		return;
 	mapping->guard.address = address;
 	mapping->guard.bytes = (size_t)(end - start);

@@ -347,6 +347,17 @@ static void merge_slot(struct group_reader *reader, uint32_t j, bool *conflict)
 	merged->plain = (merged->plain & ~bit) | (chosen->plain & bit);
 }
 
+void slot_counts_add(struct slot_counts *counts, const struct slot_counts *more)
+{
+	if (!counts->conflicts)
+		counts->first_conflict = more->first_conflict;
+	counts->conflicts += more->conflicts;
+	counts->damaged += more->damaged;
+	counts->holes += more->holes;
+	counts->unfinished += more->unfinished;
+	counts->unknown += more->unknown;
+}
+
 /* In each slot the first file with a valid one counts; if none has one, the worst state does. */
 static void merge_pages(struct group_reader *reader, uint32_t first, uint64_t wanted, struct slot_counts *counts)
 {
@@ -576,7 +587,7 @@ static int sync_file(const struct group_reader *reader, uint32_t index)
 		os_close(fd);
 		return os_sync(one->fd);
 	}
-	int error = os_map(&address, (size_t)found.st_size, fd, false);
+	int error = os_map(&address, (size_t)found.st_size, fd, 0, false);
 	if (!error)
 		error = sync_pages(address, (size_t)found.st_size, &reader->unsynced[index]);
 	os_unmap(address, (size_t)found.st_size);

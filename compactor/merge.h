@@ -59,6 +59,7 @@ struct slot_counts {
 	uint64_t conflicts;
 	uint32_t first_conflict;
 };
+void slot_counts_add(struct slot_counts *counts, const struct slot_counts *more);
 
 /* Told of each slot that counts in slot_counts, but for conflicts; holes are UL_SLOT_EMPTY. */
 typedef void (*group_bad_fn)(void *arg, uint32_t number, enum ul_slot_state state);

@@ -99,14 +99,6 @@ struct share {
 	bool started;
 };
 
-static void add_counts(struct slot_counts *counts, const struct slot_counts *after, const struct slot_counts *before)
-{
-	counts->damaged = after->damaged - before->damaged;
-	counts->unknown = after->unknown - before->unknown;
-	counts->conflicts = after->conflicts - before->conflicts;
-	counts->first_conflict = after->first_conflict;
-}
-
 static int fold_part(struct share *share, struct part *part, struct group_reader *reader, bool tell)
 {
 	struct pass *pass = share->pass;
@@ -116,6 +108,7 @@ static int fold_part(struct share *share, struct part *part, struct group_reader
 	const struct runs *runs = state ? &state->runs : &no_runs;
 	uint64_t calls = fold->calls;
 	struct slot_counts before = fold->counts;
+	fold->counts = (struct slot_counts){0};
 	struct slot_range range = part->range;
 	range.first = range.first > reader->first_slot ? range.first : reader->first_slot;
 	range.end = range.end < reader->end_slot ? range.end : reader->end_slot;
@@ -127,7 +120,9 @@ static int fold_part(struct share *share, struct part *part, struct group_reader
 	if (!error && pass->sync)
 		error = group_sync(reader);
 	part->result.calls = (int64_t)(fold->calls - calls);
-	add_counts(&part->counts, &fold->counts, &before);
+	part->counts = fold->counts;
+	fold->counts = before;
+	slot_counts_add(&fold->counts, &part->counts);
 	part->result.bad = part->counts.damaged + part->counts.unknown;
 	return error;
 }
@@ -248,13 +243,10 @@ static int collect(struct pass *pass, struct part *part, struct slot_counts *cou
 	struct runs added = result->added;
 	int64_t calls = result->calls;
 	uint64_t bad = result->bad;
-	for (size_t i = 0; i < part->findings.count; i++)
-		findings_add(pass->findings, part->findings.items[i].kind, "%s", part->findings.items[i].text);
+	findings_add_all(pass->findings, &part->findings);
 	if (part->error)
 		return exclude(pass, part);
-	if (!counts->conflicts)
-		counts->first_conflict = part->counts.first_conflict;
-	counts->conflicts += part->counts.conflicts;
+	slot_counts_add(counts, &part->counts);
 	for (uint32_t i = 0; i < part->result.added.count; i++)
 		if (runs_append_run(&added, part->result.added.items[i])) {
 			result->added = added;

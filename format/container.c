@@ -21,15 +21,6 @@ static const char magics[UL_CONTAINER_KINDS][9] = {
 	[UL_CONTAINER_MERGED] = "ULMERGE\n",
 };
 
-static bool all_zero(const void *bytes, size_t count)
-{
-	const uint8_t *byte = bytes;
-	for (size_t i = 0; i < count; i++)
-		if (byte[i])
-			return false;
-	return true;
-}
-
 static size_t align_up(size_t offset)
 {
 	return (offset + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
@@ -61,7 +52,7 @@ static bool section_follows(const struct ul_container *container, const struct u
 	size_t offset = align_up(*end);
 	if (section->zero || !section->record_bytes || section->offset != offset || offset > container->size_bytes)
 		return false;
-	if (!all_zero(container->bytes + *end, offset - *end))
+	if (!ul_is_zero(container->bytes + *end, offset - *end))
 		return false;
 	if (section->record_count > (container->size_bytes - offset) / section->record_bytes)
 		return false;
@@ -81,7 +72,8 @@ static bool sections_tile(const struct ul_container *container)
 		if (!section_follows(container, &container->sections[i], &end))
 			return false;
 	}
-	return align_up(end) == container->size_bytes && all_zero(container->bytes + end, container->size_bytes - end);
+	return align_up(end) == container->size_bytes &&
+	       ul_is_zero(container->bytes + end, container->size_bytes - end);
 }
 
 /* This version knows no mandatory section beyond those that it requires. */
@@ -429,7 +421,7 @@ static bool facts_are_sound(const struct checked *checked)
 {
 	uint64_t count;
 	const struct ul_fact_meta *meta = ul_container_records(checked->container, UL_SECTION_META, &count);
-	return !meta->zero && all_zero(meta->zeros, sizeof(meta->zeros)) && rows_are_sound(checked) &&
+	return !meta->zero && ul_is_zero(meta->zeros, sizeof(meta->zeros)) && rows_are_sound(checked) &&
 	       sums_are_sound(checked, UL_SECTION_QUARTERS, index_is_name) && histograms_are_sound(checked);
 }
 
@@ -452,7 +444,7 @@ static bool runs_are_sound(const struct ul_run *runs, uint64_t count)
 static bool segment_is_sound(const struct ul_folded_segment *segment)
 {
 	return !(segment->state & ~UL_SEGMENT_PRUNED) && !segment->zero &&
-	       all_zero(segment->zeros, sizeof(segment->zeros));
+	       ul_is_zero(segment->zeros, sizeof(segment->zeros));
 }
 
 /* Segments and the runs that they share out among them, none left over. */
@@ -512,7 +504,7 @@ static bool call_is_sound(const struct checked *checked, const struct ul_last_ca
 {
 	const uint32_t flags = (UL_UNPRICED | UL_LATENCY_UNKNOWN | UL_LATENCY_MS) >> 28;
 	if (!call->slot || call->slot > UL_SLOT_MASK || (call->flags & ~flags) ||
-	    !all_zero(call->zero, sizeof(call->zero)))
+	    !ul_is_zero(call->zero, sizeof(call->zero)))
 		return false;
 	return index_is_name(checked, call->provider) && index_is_name(checked, call->model) &&
 	       index_is_context(checked, call->context);
@@ -552,7 +544,7 @@ static bool checkpoint_is_sound(const struct checked *checked)
 {
 	uint64_t count;
 	const struct ul_checkpoint_meta *meta = ul_container_records(checked->container, UL_SECTION_META, &count);
-	return all_zero(meta->zeros, sizeof(meta->zeros)) && segments_are_sound(checked) && days_are_sound(checked) &&
+	return ul_is_zero(meta->zeros, sizeof(meta->zeros)) && segments_are_sound(checked) && days_are_sound(checked) &&
 	       totals_are_sound(checked) && calls_are_sound(checked) && files_are_sound(checked);
 }
 
@@ -562,7 +554,7 @@ static bool ids_are_sound(const struct checked *checked)
 {
 	uint64_t count;
 	const struct ul_id_meta *meta = ul_container_records(checked->container, UL_SECTION_META, &count);
-	if (!all_zero(meta->zeros, sizeof(meta->zeros)))
+	if (!ul_is_zero(meta->zeros, sizeof(meta->zeros)))
 		return false;
 	const struct ul_id_record *ids = ul_container_records(checked->container, UL_SECTION_IDS, &count);
 	for (uint64_t i = 0; i < count; i++) {
@@ -581,7 +573,7 @@ static bool merged_is_sound(const struct checked *checked)
 	static const struct ul_id no_log;
 	uint64_t count, byte_count, end = 0;
 	const struct ul_merged_meta *meta = ul_container_records(checked->container, UL_SECTION_META, &count);
-	if (!all_zero(meta->zeros, sizeof(meta->zeros)) ||
+	if (!ul_is_zero(meta->zeros, sizeof(meta->zeros)) ||
 	    memcmp(&checked->container->header->log_id, &no_log, sizeof(no_log)) != 0)
 		return false;
 	ul_container_records(checked->container, UL_SECTION_PART_BYTES, &byte_count);
@@ -590,7 +582,7 @@ static bool merged_is_sound(const struct checked *checked)
 		if (i && compare_ids(&parts[i - 1].log_id, &parts[i].log_id) >= 0)
 			return false;
 		if (!index_is_name(checked, parts[i].time_zone) || parts[i].zero ||
-		    !all_zero(parts[i].zeros, sizeof(parts[i].zeros)))
+		    !ul_is_zero(parts[i].zeros, sizeof(parts[i].zeros)))
 			return false;
 		if (parts[i].offset != end || parts[i].size_bytes % ALIGNMENT || !parts[i].size_bytes ||
 		    parts[i].size_bytes > byte_count - end)

@@ -9,6 +9,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "format.h"
@@ -41,6 +42,16 @@ static inline uint64_t ul_block_checksum(const struct ul_state_block *block, uin
 static inline uint64_t ul_header_checksum(const uint8_t page[UL_PAGE_BYTES])
 {
 	return XXH3_64bits(page + 16, UL_PAGE_BYTES - 16);
+}
+
+/* Is what must stay unused unused? Checksums leave it out, or cover any bytes of it. */
+static inline bool ul_is_zero(const void *bytes, size_t count)
+{
+	const uint8_t *byte = bytes;
+	for (size_t i = 0; i < count; i++)
+		if (byte[i])
+			return false;
+	return true;
 }
 
 /* The id of a call that has one of its own (FORMAT.md 3.4). */

@@ -7,15 +7,6 @@
 
 static const uint8_t segment_magic[8] = {0x89, 'U', 'L', 'S', 'E', 'G', '\r', '\n'};
 
-static bool all_zero(const void *bytes, size_t count)
-{
-	const uint8_t *byte = bytes;
-	for (size_t i = 0; i < count; i++)
-		if (byte[i])
-			return false;
-	return true;
-}
-
 static bool call_is_defined(const struct ul_slot *slot)
 {
 	if (slot->word & UL_CONTEXT_RESERVED)
@@ -36,7 +27,7 @@ static bool definition_is_defined(const struct ul_slot *slot)
 		return false;
 	if (bytes > UL_CHUNK_BYTES)
 		return next != 0;
-	return !next && all_zero(slot->body.text + bytes, UL_CHUNK_BYTES - bytes);
+	return !next && ul_is_zero(slot->body.text + bytes, UL_CHUNK_BYTES - bytes);
 }
 
 static bool continuation_is_defined(const struct ul_slot *slot)
@@ -53,18 +44,18 @@ static bool balance_is_defined(const struct ul_slot *slot)
 		return false;
 	if (balance->calls >= UL_BALANCE_MAX || balance->tokens >= UL_BALANCE_MAX)
 		return false;
-	return balance->scope >= 1 && balance->scope <= 3 && all_zero(balance->zero, sizeof(balance->zero));
+	return balance->scope >= 1 && balance->scope <= 3 && ul_is_zero(balance->zero, sizeof(balance->zero));
 }
 
 static bool call_id_is_defined(const struct ul_slot *slot)
 {
 	return !(slot->tag & UL_SLOT_MASK) && !slot->word &&
-	       all_zero(slot->body.text + UL_ID_BYTES, UL_CHUNK_BYTES - UL_ID_BYTES);
+	       ul_is_zero(slot->body.text + UL_ID_BYTES, UL_CHUNK_BYTES - UL_ID_BYTES);
 }
 
 static bool padding_is_defined(const struct ul_slot *slot)
 {
-	return !(slot->tag & UL_SLOT_MASK) && !slot->word && all_zero(&slot->body, sizeof(slot->body));
+	return !(slot->tag & UL_SLOT_MASK) && !slot->word && ul_is_zero(&slot->body, sizeof(slot->body));
 }
 
 bool ul_slot_is_defined(const struct ul_slot *slot)
@@ -116,7 +107,7 @@ enum ul_header_state ul_header_classify(const uint8_t page[UL_PAGE_BYTES], struc
 	if (found.version != UL_VERSION || found.size_bytes < UL_SEGMENT_BYTES_MIN ||
 	    found.size_bytes > UL_SEGMENT_BYTES_MAX || found.size_bytes % UL_PAGE_BYTES)
 		return UL_HEADER_DAMAGED;
-	if (!all_zero(page + UL_SEGMENT_HEADER_BYTES, UL_PAGE_BYTES - UL_SEGMENT_HEADER_BYTES))
+	if (!ul_is_zero(page + UL_SEGMENT_HEADER_BYTES, UL_PAGE_BYTES - UL_SEGMENT_HEADER_BYTES))
 		return UL_HEADER_DAMAGED;
 	*header = found;
 	return UL_HEADER_VALID;
@@ -133,7 +124,7 @@ void ul_header_seal(uint8_t page[UL_PAGE_BYTES], const struct ul_segment_header 
 
 enum ul_block_state ul_block_classify(const struct ul_state_block *block, uint64_t segment_seed, uint32_t index)
 {
-	if (all_zero(block, sizeof(*block)))
+	if (ul_is_zero(block, sizeof(*block)))
 		return UL_BLOCK_CLEAR;
 	return block->checksum == ul_block_checksum(block, segment_seed, index) ? UL_BLOCK_VALID : UL_BLOCK_TORN;
 }

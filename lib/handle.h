@@ -161,6 +161,15 @@ static inline bool ul_segment_is_lost(const struct ul_segment *segment, uint32_t
 /* The slots of a page as the file has them; of a lost page they are read to `copy`. NULL: they cannot be, `*error` says why. */
 const struct ul_slot *ul_segment_page(const struct ul_segment *segment, uint32_t page,
 				      struct ul_slot copy[UL_PAGE_SLOTS], int *error);
+/* The end of the pages that hold anything. */
+static inline uint32_t ul_segment_end_page(const struct ul_segment *segment)
+{
+	/* Acquire: pairs with the release in give_page(). */
+	uint32_t end = atomic_load_explicit(&segment->next_page, memory_order_acquire);
+	/* The first page of an adopted segment holds an earlier writer's entries, also if none of ours was added. */
+	bool adopted = end == segment->first_page && segment->first_slot > end * UL_PAGE_SLOTS;
+	return adopted ? end + 1 : end;
+}
 /* Has nobody, an earlier writer included, taken a page of it? */
 bool ul_segment_is_empty(const struct ul_segment *segment);
 /* Unmap, unlock, free. `trim`: give the unused end of the file back. */

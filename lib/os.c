@@ -224,24 +224,12 @@ void os_write_in_place(int fd)
 	ioctl(fd, FS_IOC_SETFLAGS, &flags);
 }
 
-int os_map(void **address, size_t bytes, int fd, bool writable)
+int os_map(void **address, size_t bytes, int fd, uint64_t offset, bool writable)
 {
 	int error = fault(OS_MAP);
 	if (error)
 		return -error;
-	void *found = mmap(NULL, bytes, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, 0);
-	if (found == MAP_FAILED)
-		return -errno;
-	*address = found;
-	return 0;
-}
-
-int os_map_window(void **address, size_t bytes, int fd, uint64_t offset)
-{
-	int error = fault(OS_MAP);
-	if (error)
-		return -error;
-	void *found = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, (off_t)offset);
+	void *found = mmap(NULL, bytes, PROT_READ | (writable ? PROT_WRITE : 0), MAP_SHARED, fd, (off_t)offset);
 	if (found == MAP_FAILED)
 		return -errno;
 	*address = found;

@@ -73,9 +73,8 @@ int os_extend(int fd, uint64_t offset, uint64_t bytes, bool may_write);
 /* Ask that blocks of this new file be written where they lie: a filesystem that writes each to another place needs space for that even where all is
  * allocated. */
 void os_write_in_place(int fd);
-int os_map(void **address, size_t bytes, int fd, bool writable);
-/* A part of a file, to be read only. `offset` is a multiple of the host's pages. */
-int os_map_window(void **address, size_t bytes, int fd, uint64_t offset);
+/* A part of a file. `offset` is a multiple of the host's pages. */
+int os_map(void **address, size_t bytes, int fd, uint64_t offset, bool writable);
 /* Zeros of this process's own, in place of what is mapped at `address`. May be called in a signal handler; no test makes it fail. */
 int os_map_zeros_at(void *address, size_t bytes);
 /* Zeroed memory that is zeroed again in a forked child. */

@@ -112,25 +112,17 @@ bool ul_reader_has_writer(const struct ul_reader *reader)
 	return os_is_locked(reader->fd) == 1;
 }
 
-static bool is_zero(const uint8_t *bytes, size_t count)
-{
-	for (size_t i = 0; i < count; i++)
-		if (bytes[i])
-			return false;
-	return true;
-}
-
 int ul_reader_unused_is_zero(const struct ul_reader *reader)
 {
 	static const uint32_t used = UL_BLOCK_SYNC + UL_SYNC_BLOCKS;
 	uint8_t page[UL_PAGE_BYTES] = {0};
 	uint32_t last = ul_first_page(reader->header.size_bytes) - 1, behind = reader->page_count % UL_PAGE_BYTES;
-	if (!is_zero((const uint8_t *)&reader->blocks[used], (UL_STATE_BLOCKS - used) * sizeof(struct ul_state_block)))
+	if (!ul_is_zero(&reader->blocks[used], (UL_STATE_BLOCKS - used) * sizeof(struct ul_state_block)))
 		return 0;
 	if (!behind)
 		return 1;
 	ssize_t got = os_read(reader->fd, page, sizeof(page), (uint64_t)last * UL_PAGE_BYTES);
-	return got < 0 ? (int)got : is_zero(page + behind, sizeof(page) - behind);
+	return got < 0 ? (int)got : ul_is_zero(page + behind, sizeof(page) - behind);
 }
 
 uint32_t ul_reader_torn_block(const struct ul_reader *reader)

@@ -54,7 +54,7 @@ static struct ul_segment *allocate(uint32_t name_count, uint32_t page_count)
 static int map(struct ul_segment *segment)
 {
 	void *base;
-	int error = os_map(&base, segment->size_bytes, segment->fd, true);
+	int error = os_map(&base, segment->size_bytes, segment->fd, 0, true);
 	if (error)
 		return error;
 	/* A child must not write to its parent's segment; it makes one of its own. */
@@ -539,10 +539,7 @@ bool ul_segment_is_empty(const struct ul_segment *segment)
 
 void ul_segment_close(struct ul_segment *segment, bool trim)
 {
-	uint32_t used = atomic_load_explicit(&segment->next_page, memory_order_relaxed);
-	/* The first page of an adopted segment holds an earlier writer's entries, also if none of ours was added. */
-	if (used == segment->first_page && segment->first_slot > segment->first_page * UL_PAGE_SLOTS)
-		used++;
+	uint32_t used = ul_segment_end_page(segment);
 	bool has_room = used < atomic_load_explicit(&segment->ready_pages, memory_order_relaxed);
 	unmap(segment);
 	/* What was allocated ahead goes back; nobody else maps the file, and readers expect it to be shorter than its size. */

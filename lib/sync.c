@@ -52,15 +52,6 @@ static bool is_wholly_covered(const struct ul_segment *segment, uint32_t page)
 	return segment->covered[page] + __atomic_load_n(&segment->left[page], __ATOMIC_RELAXED) >= UL_PAGE_SLOTS;
 }
 
-static uint32_t end_page(const struct ul_segment *segment)
-{
-	/* Acquire: pairs with the release in give_page(). */
-	uint32_t end = atomic_load_explicit(&segment->next_page, memory_order_acquire);
-	/* The first page of an adopted segment holds an earlier writer's entries, also if none of ours was added. */
-	bool adopted = end == segment->first_page && segment->first_slot > end * UL_PAGE_SLOTS;
-	return adopted ? end + 1 : end;
-}
-
 static struct ul_segment *first_segment(usagelog *log)
 {
 	ul_lock(log);
@@ -72,7 +63,7 @@ static struct ul_segment *first_segment(usagelog *log)
 bool ul_sync_is_dirty(usagelog *log)
 {
 	for (struct ul_segment *segment = first_segment(log); segment; segment = segment->next) {
-		uint32_t end = end_page(segment);
+		uint32_t end = ul_segment_end_page(segment);
 		for (uint32_t page = segment->low_page; page < end; page++) {
 			uint8_t committed, leading;
 			if (is_wholly_covered(segment, page))
@@ -100,7 +91,7 @@ static int grow(void **items, uint32_t count, uint32_t *capacity, size_t bytes)
 
 static int look_at_segment(struct ul_pass *pass, struct ul_segment *segment)
 {
-	uint32_t end = end_page(segment);
+	uint32_t end = ul_segment_end_page(segment);
 	for (uint32_t page = segment->low_page; page < end; page++) {
 		if (is_wholly_covered(segment, page))
 			continue;
@@ -123,11 +114,7 @@ static int look_at_segment(struct ul_pass *pass, struct ul_segment *segment)
 	return 0;
 }
 
-/*
- * A sync makes the pages that it writes read-only, and the next store to one faults into the filesystem. So a lane that records fast leaves
- * the page that it has to the sync, and goes on in another: some slots are lost of many pages. A slow one would waste most of its page. It
- * stays, and the helper makes its page writable again as soon as the sync is over.
- */
+/* The lane goes on in another page with its next call. */
 static void leave_page(struct ul_lane *lane)
 {
 	uint32_t limit = atomic_load_explicit(&lane->limit, memory_order_relaxed);
@@ -137,6 +124,11 @@ static void leave_page(struct ul_lane *lane)
 							memory_order_relaxed);
 }
 
+/*
+ * A sync makes the pages that it writes read-only, and the next store to one faults into the filesystem. So a lane that records fast leaves
+ * the page that it has to the sync, and goes on in another: some slots are lost of many pages. A slow one would waste most of its page. It
+ * stays, and the helper makes its page writable again as soon as the sync is over.
+ */
 static void leave_pages(usagelog *log)
 {
 	ul_lock(log);
@@ -208,7 +200,7 @@ static bool has_definitions(const struct ul_segment *segment, uint32_t page)
 /* `*seen` goes through the snapshots, which are in the same order. */
 static int find_ranges(struct ul_pass *pass, struct ul_segment *segment, uint32_t *seen)
 {
-	uint32_t end = end_page(segment), first_range = pass->range_count;
+	uint32_t end = ul_segment_end_page(segment), first_range = pass->range_count;
 	for (uint32_t page = segment->low_page; page < end; page++) {
 		uint8_t committed, leading;
 		if (is_wholly_covered(segment, page))
@@ -474,7 +466,7 @@ void ul_segments_retire(usagelog *log)
 				ul_lane_set(log, lane, NULL, 0);
 		bool in_use = segment == atomic_load_explicit(&log->current, memory_order_relaxed) ||
 			      segment->lane_count || segment->job_count;
-		uint32_t end = end_page(segment), page = segment->low_page;
+		uint32_t end = ul_segment_end_page(segment), page = segment->low_page;
 		while (page < end && !in_use) {
 			uint8_t committed, leading;
 			count_page(segment, page, &committed, &leading);

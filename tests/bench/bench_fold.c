@@ -163,7 +163,7 @@ static void make_segment(struct source *source, uint32_t index)
 	int fd = os_open(log_directory.fd, name, O_RDWR | O_CREAT | O_TRUNC);
 	int error = fd < 0 ? fd : os_extend(fd, 0, SEGMENT_BYTES, true);
 	if (!error)
-		error = os_map(&base, SEGMENT_BYTES, fd, true);
+		error = os_map(&base, SEGMENT_BYTES, fd, 0, true);
 	if (error)
 		bench_die(name, error);
 	struct stat found;
@@ -231,7 +231,7 @@ static void just_read(const struct segments *segments)
 		int fd = os_open(log_directory.fd, segments->files[i].name->name, O_RDONLY);
 		for (uint64_t at = 0; at < SEGMENT_BYTES; at += WINDOW_BYTES) {
 			void *base;
-			if (os_map_window(&base, WINDOW_BYTES, fd, at))
+			if (os_map(&base, WINDOW_BYTES, fd, at, false))
 				bench_fail("a segment cannot be mapped");
 			for (const uint64_t *word = base; word < (const uint64_t *)base + WINDOW_BYTES / 8; word += 8) {
 				sum[0] += word[0] + word[4];

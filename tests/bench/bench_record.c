@@ -64,7 +64,7 @@ static uint8_t *floor_file(size_t bytes, int *fd)
 	int error = *fd < 0 ? *fd : os_extend(*fd, 0, bytes, true);
 	os_unlink(AT_FDCWD, "bench_record.floor");
 	if (!error)
-		error = os_map(&base, bytes, *fd, true);
+		error = os_map(&base, bytes, *fd, 0, true);
 	if (!error)
 		error = os_populate(base, bytes);
 	if (error)

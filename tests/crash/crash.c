@@ -128,6 +128,14 @@ void campaign_new_log(struct campaign *campaign)
 		exit(16);
 }
 
+void *campaign_share(size_t bytes)
+{
+	void *shared = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		campaign_skip("no memory");
+	return shared;
+}
+
 void campaign_fail(struct campaign *campaign, const char *format, ...)
 {
 	va_list args;

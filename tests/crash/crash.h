@@ -45,6 +45,8 @@ struct campaign {
 void campaign_begin(struct campaign *campaign, const char *member, uint64_t rounds, int argc, char **argv);
 /* A new, empty place for a log; the one before is removed. */
 void campaign_new_log(struct campaign *campaign);
+/* Zeroed memory that children which are forked from now on share. */
+void *campaign_share(size_t bytes);
 /* Something did not hold: say it, with what repeats it. Beyond some of them the run ends. */
 void campaign_fail(struct campaign *campaign, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Remove the scratch directory, print the result; the exit status. */

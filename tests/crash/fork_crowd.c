@@ -247,9 +247,7 @@ int main(int argc, char **argv)
 	campaign_begin(&campaign, "fork_crowd", 1000, argc, argv);
 	campaign_needs_threads_after_fork();
 	ledger = ledger_make();
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (shared == MAP_FAILED)
-		campaign_skip("no memory");
+	shared = campaign_share(sizeof(*shared));
 	for (uint64_t round = 0; round < campaign.rounds; round += LIFE_ROUNDS) {
 		uint64_t left = campaign.rounds - round;
 		campaign.round = round;

@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -408,9 +407,7 @@ int main(int argc, char **argv)
 	if (cannot)
 		campaign_skip(cannot);
 	ledger = ledger_make();
-	plan = mmap(NULL, sizeof(*plan), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (plan == MAP_FAILED)
-		campaign_skip("no memory");
+	plan = campaign_share(sizeof(*plan));
 	for (uint64_t round = 0; round < campaign.rounds; round++) {
 		campaign.round = round;
 		if (round % LIFE_ROUNDS == 0) {

@@ -9,7 +9,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "tracer.h"
@@ -192,9 +191,7 @@ int main(int argc, char **argv)
 	if (cannot)
 		campaign_skip(cannot);
 	ledger = ledger_make();
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (shared == MAP_FAILED)
-		campaign_skip("no memory");
+	shared = campaign_share(sizeof(*shared));
 	for (uint64_t round = 0; round < campaign.rounds; round++) {
 		campaign.round = round;
 		if (round % LIFE_ROUNDS == 0) {

@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 enum { LIFE_ROUNDS = 20, WRITERS = 3, THREADS_MAX = 3, PAUSE_US_MAX = 3000, BEHIND = 2, BEGIN_S_MAX = 10 };
@@ -116,9 +115,7 @@ int main(int argc, char **argv)
 	unsigned long long calls = 0;
 	campaign_begin(&campaign, "stopped_writers", 200, argc, argv);
 	ledger = ledger_make();
-	over = mmap(NULL, sizeof(*over), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (over == MAP_FAILED)
-		campaign_skip("no memory");
+	over = campaign_share(sizeof(*over));
 	while (campaign.round < campaign.rounds) {
 		uint64_t left = campaign.rounds - campaign.round;
 		do_life(left < LIFE_ROUNDS ? left : LIFE_ROUNDS);
