@@ -308,8 +308,8 @@ const struct command command_rebuild = {
 		   "some, and the result takes the place of the totals. Days that come out\n"
 		   "differently are named. If one would have fewer calls, nothing is changed.\n"
 		   "\n"
-		   "Exit status: 0 done, all is as it was; 1 done, and something differs or was left\n"
-		   "out, as said on standard error; 2 another compactor runs; 8 could not read or\n"
-		   "write, or calls would be lost; 16 usage.",
+		   "Exit status: 0 done, all is as it was; 1 done, and something differs or was\n"
+		   "left out, as said on standard error; 2 another compactor runs; 8 could not\n"
+		   "read or write, or calls would be lost; 16 usage.",
 	.run = run_rebuild,
 };

@@ -317,4 +317,5 @@ const struct command command_config = {
 		   "                        between; \"\": none\n"
 		   "  log_id                what tells this log from others; cannot be changed",
 	.run = run,
+	.operand_word = setting_name,
 };

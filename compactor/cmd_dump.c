@@ -402,10 +402,8 @@ static int run(const struct command *command, const char *log, int argc, char **
 	int status = command_parse(command, entries, sizeof(entries) / sizeof(entries[0]), log, argc, argv, &line);
 	if (status >= 0)
 		return status;
-	if (line.operand_count || (strcmp(format_text, "csv") != 0 && strcmp(format_text, "jsonl") != 0)) {
-		complain(line.operand_count ? "dump takes options only; \"%s\" is none"
-					    : "--format: \"%s\" is not known; write jsonl or csv",
-			 line.operand_count ? line.operands[0] : format_text);
+	if (line.operand_count) {
+		complain("dump takes options only; \"%s\" is none", line.operands[0]);
 		return STATUS_USAGE;
 	}
 	struct dump *dump = os_allocate(1, sizeof(*dump));

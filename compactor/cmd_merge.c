@@ -94,7 +94,7 @@ static int run(const struct command *command, const char *log, int argc, char **
 {
 	const char *output = NULL;
 	const struct option_entry entries[] = {
-		{"output", "FILE", "write the merged logs there, to be merged or shown later", &output, NULL}};
+		{"output", "FILE", "write them there, to be merged or shown later", &output, NULL}};
 	struct command_line line;
 	int status = command_parse(command, entries, 1, log, argc, argv, &line);
 	if (status >= 0)
@@ -116,7 +116,7 @@ const struct command command_merge = {
 		   "left out: run usagelog compact on it first. Copies of one log that were both\n"
 		   "written to are refused.\n"
 		   "\n"
-		   "Exit status: 0 done; 8 could not read or write, or logs that do not go together;\n"
-		   "16 usage.",
+		   "Exit status: 0 done; 8 could not read or write, or logs that do not go\n"
+		   "together; 16 usage.",
 	.run = run,
 };

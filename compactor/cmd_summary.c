@@ -406,7 +406,7 @@ static int run(const struct command *command, const char *log, int argc, char **
 const struct command command_summary = {
 	.name = "summary",
 	.operands = "",
-	.summary = "show totals, averages and breakdowns, calls not folded yet included",
+	.summary = "show totals and breakdowns, calls not folded yet included",
 	.details = "Writes nothing and takes no lock. Breakdowns are of the last N days; if none of\n"
 		   "those has a call, of all days. The average is over those days, or over the days\n"
 		   "since the first call if these are fewer. The projected month is this month so\n"

@@ -8,11 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "os.h"
 #include "progress.h"
 #include "utf8.h"
 
 enum {
-	ENTRIES_MAX = 32,
+	ENTRIES_MAX = COMMAND_OPTIONS_MAX - 2,
 	HELP_COLUMN = 28,
 	FIRST_VALUE = 256, /* getopt's value of the first entry: above all characters */
 	VALUE_LOG = 'l',
@@ -23,6 +24,13 @@ static const struct option_entry common_entries[] = {
 	{.name = "log", .value_name = "DIR", .help = "the log's directory"},
 	{.name = "help", .help = "this text"},
 };
+enum { COMMON_COUNT = sizeof(common_entries) / sizeof(common_entries[0]) };
+
+/* Options that a letter stands for, in all tables. */
+static const struct {
+	char letter;
+	const char *name;
+} letters[] = {{'o', "output"}};
 
 /* ---- messages ------------------------------------------------------------------------------------------------ */
 
@@ -114,11 +122,23 @@ void suggest(const char *word, const char *(*get)(const void *arg, size_t index)
 
 /* ---- help ---------------------------------------------------------------------------------------------------- */
 
+char command_letter(const struct option_entry *entry)
+{
+	for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++)
+		if (!strcmp(letters[i].name, entry->name))
+			return letters[i].letter;
+	return '\0';
+}
+
 static void print_entry(const struct option_entry *entry)
 {
+	char letter = command_letter(entry);
 	int used = printf("  --%s%s%s", entry->name, entry->value_name ? " " : "",
 			  entry->value_name ? entry->value_name : "");
-	printf("%*s%s\n", used < HELP_COLUMN ? HELP_COLUMN - used : 1, "", entry->help);
+	printf("%*s%s", used < HELP_COLUMN ? HELP_COLUMN - used : 1, "", entry->help);
+	if (letter)
+		printf(" (-%c)", letter);
+	putchar('\n');
 }
 
 static void print_help(const struct command *command, const struct option_entry *entries, size_t entry_count)
@@ -127,10 +147,70 @@ static void print_help(const struct command *command, const struct option_entry 
 	       command->operands, command->summary);
 	for (size_t i = 0; i < entry_count; i++)
 		print_entry(&entries[i]);
-	for (size_t i = 0; i < sizeof(common_entries) / sizeof(common_entries[0]); i++)
+	for (size_t i = 0; i < COMMON_COUNT; i++)
 		print_entry(&common_entries[i]);
 	if (*command->details)
 		printf("\n%s\n", command->details);
+}
+
+/* ---- words ----------------------------------------------------------------------------------------------------- */
+
+static bool is_word_character(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+}
+
+size_t command_next_word(const char **at, const char **word)
+{
+	static const char parts[] = "|[] ";
+	for (const char *text = *at + strspn(*at, parts); *text; text += strspn(text, parts)) {
+		size_t bytes = strcspn(text, parts), good = 0;
+		while (good < bytes && is_word_character(text[good]))
+			good++;
+		*word = text;
+		text += bytes;
+		*at = text;
+		if (good == bytes && **word != '-')
+			return bytes;
+	}
+	return 0;
+}
+
+bool command_is_words(const char *text)
+{
+	for (const char *c = text; *c; c++)
+		if (*c != '|' && !is_word_character(*c))
+			return false;
+	return strchr(text, '|');
+}
+
+struct value_words {
+	const char *words[COMMAND_OPTIONS_MAX + 1];
+};
+
+static const char *value_word(const void *arg, size_t index)
+{
+	return ((const struct value_words *)arg)->words[index];
+}
+
+/* A value of words: is it one of them? */
+static bool check_words(const struct command *command, const struct option_entry *entry, const char *given)
+{
+	struct value_words words = {{NULL}};
+	char suggestion[SUGGESTION_BYTES] = "", *copy = os_duplicate(entry->value_name), *rest = copy;
+	size_t count = 0;
+	while (rest && count < COMMAND_OPTIONS_MAX)
+		words.words[count++] = strsep(&rest, "|");
+	bool known = false;
+	for (size_t i = 0; i < count; i++)
+		known |= !strcmp(words.words[i], given);
+	if (!known) {
+		suggest(given, value_word, &words, suggestion);
+		complain("--%s: \"%s\" is not known%s; write one of %s; see usagelog %s --help", entry->name, given,
+			 suggestion, entry->value_name, command->name);
+	}
+	free(copy);
+	return known;
 }
 
 /* ---- parsing ------------------------------------------------------------------------------------------------- */
@@ -143,10 +223,9 @@ struct entry_names {
 static const char *entry_name(const void *arg, size_t index)
 {
 	const struct entry_names *names = arg;
-	size_t common = sizeof(common_entries) / sizeof(common_entries[0]);
 	if (index < names->count)
 		return names->entries[index].name;
-	return index - names->count < common ? common_entries[index - names->count].name : NULL;
+	return index - names->count < COMMON_COUNT ? common_entries[index - names->count].name : NULL;
 }
 
 /* What getopt_long() takes, of a table and the two options that each subcommand has. */
@@ -163,9 +242,20 @@ static void make_options(const struct option_entry *entries, size_t entry_count,
 	options[count] = (struct option){0};
 }
 
-static void complain_missing(const struct command *command, const struct option_entry *entries, int value)
+/* The entry of the table that getopt's value stands for; NULL: none of it. */
+static const struct option_entry *find_entry(const struct entry_names *names, int value)
 {
-	const struct option_entry *entry = value == VALUE_LOG ? &common_entries[0] : &entries[value - FIRST_VALUE];
+	if (value >= FIRST_VALUE)
+		return &names->entries[value - FIRST_VALUE];
+	for (size_t i = 0; i < names->count; i++)
+		if (command_letter(&names->entries[i]) == value)
+			return &names->entries[i];
+	return NULL;
+}
+
+static void complain_missing(const struct command *command, const struct entry_names *names, int value)
+{
+	const struct option_entry *entry = value == VALUE_LOG ? &common_entries[0] : find_entry(names, value);
 	complain("the option --%s wants a value, %s: %s; see usagelog %s --help", entry->name, entry->value_name,
 		 entry->help, command->name);
 }
@@ -194,32 +284,103 @@ static void complain_unknown(const struct command *command, const struct entry_n
 		 command->name);
 }
 
+/* What command_options() wants to know of the next table that comes here; NULL: nothing. */
+static struct {
+	struct option_entry *options;
+	size_t count;
+} asked;
+
+static void tell_options(const struct option_entry *entries, size_t entry_count)
+{
+	for (size_t i = 0; i < entry_count; i++)
+		asked.options[asked.count++] = entries[i];
+	for (size_t i = 0; i < COMMON_COUNT; i++)
+		asked.options[asked.count++] = common_entries[i];
+}
+
+size_t command_options(const struct command *command, struct option_entry options[COMMAND_OPTIONS_MAX])
+{
+	char *name = (char *)(uintptr_t)command->name;
+	char *argv[] = {name, NULL};
+	asked.options = options;
+	asked.count = 0;
+	/* It comes no further than to its command_parse(). */
+	(void)command->run(command, NULL, 1, argv);
+	asked.options = NULL;
+	for (size_t i = 0; i < asked.count; i++) {
+		options[i].text = NULL;
+		options[i].flag = NULL;
+	}
+	return asked.count;
+}
+
+/* getopt's short options: -h, and the letters that the table has an option for. */
+static void make_letters(const struct entry_names *names, char out[8])
+{
+	char *at = out;
+	*at++ = ':';
+	*at++ = VALUE_HELP;
+	for (size_t i = 0; i < sizeof(letters) / sizeof(letters[0]); i++) {
+		const struct option_entry *entry = find_entry(names, letters[i].letter);
+		if (!entry)
+			continue;
+		*at++ = letters[i].letter;
+		if (entry->value_name)
+			*at++ = ':';
+	}
+	*at = '\0';
+}
+
+/* Take one option; -1 to go on, or the exit status. */
+static int take_option(const struct command *command, const struct entry_names *names, int found, char **argv,
+		       struct command_line *line)
+{
+	const struct option_entry *entry;
+	if (found == ':') {
+		complain_missing(command, names, optopt);
+		return STATUS_USAGE;
+	}
+	if (found == '?') {
+		complain_unknown(command, names, argv[optind - 1], optopt);
+		return STATUS_USAGE;
+	}
+	if (found == VALUE_HELP) {
+		print_help(command, names->entries, names->count);
+		return STATUS_DONE;
+	}
+	if (found == VALUE_LOG) {
+		line->log = optarg;
+		return -1;
+	}
+	entry = find_entry(names, found);
+	if (entry->value_name && command_is_words(entry->value_name) && !check_words(command, entry, optarg))
+		return STATUS_USAGE;
+	if (entry->value_name)
+		*entry->text = optarg;
+	else
+		*entry->flag = true;
+	return -1;
+}
+
 int command_parse(const struct command *command, const struct option_entry *entries, size_t entry_count,
 		  const char *log, int argc, char **argv, struct command_line *line)
 {
 	struct option options[ENTRIES_MAX + 3];
 	struct entry_names names = {entries, entry_count};
+	char short_options[8];
 	make_options(entries, entry_count, options);
+	if (asked.options) {
+		tell_options(entries, entry_count);
+		return STATUS_DONE;
+	}
+	make_letters(&names, short_options);
 	*line = (struct command_line){.log = log};
 	opterr = 0;
 	optind = 0; /* GNU: begin anew, after main()'s own options */
-	for (int found; (found = getopt_long(argc, argv, ":h", options, NULL)) != -1;) {
-		if (found >= FIRST_VALUE && entries[found - FIRST_VALUE].value_name)
-			*entries[found - FIRST_VALUE].text = optarg;
-		else if (found >= FIRST_VALUE)
-			*entries[found - FIRST_VALUE].flag = true;
-		else if (found == VALUE_LOG)
-			line->log = optarg;
-		else if (found == VALUE_HELP) {
-			print_help(command, entries, entry_count);
-			return STATUS_DONE;
-		} else {
-			if (found == ':')
-				complain_missing(command, entries, optopt);
-			else
-				complain_unknown(command, &names, argv[optind - 1], optopt);
-			return STATUS_USAGE;
-		}
+	for (int found; (found = getopt_long(argc, argv, short_options, options, NULL)) != -1;) {
+		int status = take_option(command, &names, found, argv, line);
+		if (status >= 0)
+			return status;
 	}
 	if (line->log && !*line->log) {
 		complain("--log is empty; give the log's directory, or leave the option out");

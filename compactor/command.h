@@ -19,7 +19,7 @@ enum exit_status {
 	STATUS_DAMAGE = 4,
 };
 
-/* One option of a subcommand. `--log DIR` and `--help` are added to every table. */
+/* One option of a subcommand. `--log DIR` and `--help` are added to every table; `--output` is `-o` too. */
 struct option_entry {
 	const char *name;       /* without the dashes */
 	const char *value_name; /* shown in the help; NULL: a flag */
@@ -28,6 +28,8 @@ struct option_entry {
 	bool *flag;             /* where a flag is set */
 };
 
+/* What a value_name or an operand is, so that a shell can complete it: "FILE", "DIR" or "LOG", words such as "jsonl|csv" (of which
+ * command_parse() takes no other), or anything else. */
 struct command {
 	const char *name;
 	const char *operands; /* shown in the help, such as "FILE|-"; "" if none */
@@ -36,10 +38,15 @@ struct command {
 	/* `log` is what --log before the subcommand said, or NULL; argv[0] is the subcommand's name. Returns an exit
 	 * status. */
 	int (*run)(const struct command *command, const char *log, int argc, char **argv);
+	/* Words that may stand as the first operand, by index, NULL after the last; NULL: those of `operands`. */
+	const char *(*operand_word)(const void *arg, size_t index);
 };
 
 extern const struct command command_record, command_import, command_compact, command_rebuild, command_merge,
-	command_summary, command_verify, command_dump, command_config;
+	command_summary, command_verify, command_dump, command_config, command_completion;
+
+/* All subcommands, NULL after the last: main.c has it. */
+extern const struct command *const command_table[];
 
 struct command_line {
 	const char *log; /* --log, wherever it stood; NULL: the default directory */
@@ -52,6 +59,22 @@ struct command_line {
  * said: STATUS_DONE after --help (printed to stdout), STATUS_USAGE after an error (printed to stderr). */
 int command_parse(const struct command *command, const struct option_entry *entries, size_t entry_count,
 		  const char *log, int argc, char **argv, struct command_line *line);
+
+enum { COMMAND_OPTIONS_MAX = 34 };
+
+/* The options of a subcommand out of its own table, the two that each one has included. Returns how many. Where values go is not
+ * told. */
+size_t command_options(const struct command *command, struct option_entry options[COMMAND_OPTIONS_MAX]);
+
+/* The letter that an option may be given by, too; 0: none. */
+char command_letter(const struct option_entry *entry);
+
+/* Words out of text such as "jsonl|csv" or "[daily|weekly]": the first from `*at` on, in lower case with nothing beside it but what parts
+ * words; its length, 0 after the last. `*at` is left behind it. */
+size_t command_next_word(const char **at, const char **word);
+
+/* Do words stand there, with "|" between, and nothing else? */
+bool command_is_words(const char *text);
 
 /* "usagelog: MESSAGE\n" to stderr, control characters made harmless. A full sentence: what, where, why, what to do. */
 void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -7,40 +7,37 @@
 #include "command.h"
 #include "usagelog.h"
 
-static const struct command *const commands[] = {
-	&command_record,  &command_import, &command_compact, &command_rebuild, &command_merge,
-	&command_summary, &command_verify, &command_dump,    &command_config,
+const struct command *const command_table[] = {
+	&command_record, &command_import, &command_compact, &command_rebuild,    &command_merge, &command_summary,
+	&command_verify, &command_dump,   &command_config,  &command_completion, NULL,
 };
-enum { COMMAND_COUNT = sizeof(commands) / sizeof(commands[0]) };
 
 static void print_help(FILE *stream)
 {
 	fputs("Usage: usagelog [--log DIR] SUBCOMMAND [OPTION]...\n"
 	      "Records what each LLM call used and cost, folds that into totals, proves both.\n\n",
 	      stream);
-	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		fprintf(stream, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
+	for (size_t i = 0; command_table[i]; i++)
+		fprintf(stream, "  %-10s %s\n", command_table[i]->name, command_table[i]->summary);
 	fputs("\n"
 	      "  --log DIR   the log's directory; default $USAGELOG_DIR, else\n"
 	      "              $XDG_STATE_HOME/usagelog, else ~/.local/state/usagelog\n"
 	      "  --help      this text; after a subcommand: its options\n"
-	      "  --version   the version\n"
-	      "\n"
-	      "More in usagelog(1).\n",
+	      "  --version   the version; more in usagelog(1) and usagelog-SUBCOMMAND(1)\n",
 	      stream);
 }
 
 static const char *command_name(const void *arg, size_t index)
 {
 	(void)arg;
-	return index < COMMAND_COUNT ? commands[index]->name : NULL;
+	return command_table[index] ? command_table[index]->name : NULL;
 }
 
 static int run_command(const char *log, int argc, char **argv)
 {
-	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		if (!strcmp(argv[0], commands[i]->name))
-			return commands[i]->run(commands[i], log, argc, argv);
+	for (size_t i = 0; command_table[i]; i++)
+		if (!strcmp(argv[0], command_table[i]->name))
+			return command_table[i]->run(command_table[i], log, argc, argv);
 	char suggestion[SUGGESTION_BYTES];
 	suggest(argv[0], command_name, NULL, suggestion);
 	complain("there is no subcommand %s%s; see usagelog --help", argv[0], suggestion);

@@ -3,12 +3,13 @@
 
 import json
 import os
+import re
 import subprocess
 
 import support
 from support import LogTest
 
-COMMANDS = ("record", "import", "compact", "summary", "verify", "dump", "config")
+COMMANDS = ("record", "import", "compact", "rebuild", "merge", "verify", "dump", "config", "completion")
 CALL = ("record", "--provider", "openai", "--model", "gpt-4o")
 
 
@@ -26,9 +27,12 @@ class Help(LogTest):
         self.assertFalse(os.path.exists(self.log))
 
     def test_help_fits_a_screen(self):
-        for command in COMMANDS:
-            lines = self.run_program(command, "--help")[0].splitlines()
-            self.assertLessEqual(len(lines), 30, command)
+        shown = self.run_program("--help")[0]
+        commands = re.findall(r"^  ([a-z]+) ", shown, re.M)
+        self.assertLessEqual(set(COMMANDS), set(commands))
+        for command, text in (("", shown), *((command, self.run_program(command, "--help")[0]) for command in commands)):
+            lines = text.splitlines()
+            self.assertLessEqual(len(lines), 24, command)
             self.assertEqual([line for line in lines if len(line) > 79], [], command)
 
     def test_mistakes(self):
@@ -48,6 +52,10 @@ class Help(LogTest):
             (("record", "--cache", "1"), "did you mean cache-read-tokens?"),
             ((*CALL, "extra"), '"extra"'),
             (("dump", "--format", "xml"), '"xml" is not known'),
+            (("dump", "--format", "jsnl"), "did you mean jsonl?"),
+            (("dump", "--format", ""), '"" is not known'),
+            (("dump", "-o", "x"), "-o is not an option of dump"),
+            (("merge", "-o"), "--output wants a value"),
             (("dump", "extra"), '"extra"'),
             (("config", "a", "b", "c"), "not more"),
             (("config", "timezone"), "did you mean time_zone?"),

@@ -8,13 +8,14 @@ trap 'rm -rf "$temporary"' EXIT
 prefix=$temporary/prefix
 cmake --install "$build" --prefix "$prefix" >"$temporary/install.txt"
 for wanted in bin/usagelog include/usagelog.h share/man/man1/usagelog.1 share/man/man1/usagelog-compact.1 \
-	share/man/man1/usagelog-verify.1 share/man/man3/usagelog.3 share/usagelog/usagelog.cron lib/systemd/user/usagelog.timer \
+	share/man/man1/usagelog-verify.1 share/man/man3/usagelog.3 share/bash-completion/completions/usagelog \
+	share/zsh/site-functions/_usagelog share/fish/vendor_completions.d/usagelog.fish share/usagelog/usagelog.cron lib/systemd/user/usagelog.timer \
 	lib/systemd/system/usagelog@.service; do
 	[ -s "$prefix/$wanted" ] || { echo "$wanted is not installed"; exit 1; }
 done
 # Nothing of ours but that.
 surplus=$(cd "$prefix" && find . -type f,l | grep -Ev \
-	'^\./(bin/usagelog|include/usagelog\.h|share/man/man[13]/usagelog(-compact|-verify)?\.[13]|share/usagelog/usagelog\.cron|lib/systemd/(user|system)/usagelog[^/]*|lib[^ ]*/(libusagelog\.(a|so[.0-9]*)|pkgconfig/usagelog\.pc|cmake/usagelog/[^/]*\.cmake))$' ||
+	'^\./(bin/usagelog|include/usagelog\.h|share/man/man1/usagelog(-[a-z]+)?\.1|share/man/man3/usagelog\.3|share/(bash-completion/completions/usagelog|zsh/site-functions/_usagelog|fish/vendor_completions\.d/usagelog\.fish)|share/usagelog/usagelog\.cron|lib/systemd/(user|system)/usagelog[^/]*|lib[^ ]*/(libusagelog\.(a|so[.0-9]*)|pkgconfig/usagelog\.pc|cmake/usagelog/[^/]*\.cmake))$' ||
 	true)
 [ -z "$surplus" ] || { echo "more is installed than should be: $surplus"; exit 1; }
 

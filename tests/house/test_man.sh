@@ -19,19 +19,16 @@ for name in $names; do
 	grep -qw -- "$name" <<<"$library" || { echo "usagelog.3 does not mention $name"; failed=1; }
 done
 
-# Each subcommand and option of the program.
+# Each subcommand stands in usagelog.1, and each of its options in its own page, or there if it has none.
 page=$(text "$source/compactor/usagelog.1")
-for command in compact rebuild verify; do
-	own=$source/compactor/usagelog-${command/rebuild/compact}.1
-	for option in $("$program" "$command" --help | grep -oE '^ +--[a-z0-9-]+' | tr -d ' '); do
-		text "$own" | grep -qE -- "(^|[^-a-z])$option([^-a-z0-9]|$)" || [ "$option" = --help ] ||
-			{ echo "${own##*/} does not mention $command $option"; failed=1; }
-	done
-done
 for command in $("$program" --help | sed -n 's/^  \([a-z]\{1,\}\) .*/\1/p'); do
 	grep -qw -- "$command" <<<"$page" || { echo "usagelog.1 does not mention the subcommand $command"; failed=1; }
+	own=$source/compactor/usagelog-$command.1
+	[ -e "$own" ] || own=$source/compactor/usagelog.1
+	shown=$(text "$own")
 	for option in $("$program" "$command" --help | grep -oE '^ +--[a-z0-9-]+' | tr -d ' '); do
-		grep -qE -- "(^|[^-a-z])$option([^-a-z0-9]|$)" <<<"$page" || { echo "usagelog.1 does not mention $command $option"; failed=1; }
+		grep -qE -- "(^|[^-a-z])$option([^-a-z0-9]|$)" <<<"$shown" || [ "$option" = --help ] ||
+			{ echo "${own##*/} does not mention $command $option"; failed=1; }
 	done
 done
 exit $failed
