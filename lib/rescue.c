@@ -176,15 +176,16 @@ int ul_rescue_dead(int directory, const char *name, struct ul_message *why)
 	int error = os_lock(fd);
 	if (!error)
 		error = os_boot_id(boot_id);
-	if (!error)
-		error = ul_reader_open(&reader, directory, name);
+	if (error)
+		os_close(fd);
+	else
+		error = ul_reader_open_fd(&reader, fd);
 	if (!error && (!ul_reader_is_original(&reader) || reader.header.generation)) {
 		/* A copy's lock is not the segment's. */
 		ul_reader_close(&reader);
 		error = -EBUSY;
 	}
 	if (error) {
-		os_close(fd);
 		ul_message_set(why, "%s: pages whose sync was cut off cannot be rescued: %s", name,
 			       usagelog_strerror(error));
 		return error;
@@ -201,6 +202,5 @@ int ul_rescue_dead(int directory, const char *name, struct ul_message *why)
 		ul_message_set(why, "%s: pages whose sync was cut off cannot be copied: %s", name,
 			       usagelog_strerror(error));
 	ul_reader_close(&reader);
-	os_close(fd);
 	return error;
 }

@@ -463,21 +463,19 @@ static int adopt_one(struct ul_segment **adopted, int directory, const char *nam
 	if (fd < 0)
 		return fd;
 	int error = os_lock(fd);
-	if (!error)
-		error = ul_reader_open(&reader, directory, name);
 	if (error) {
 		os_close(fd);
 		return error;
 	}
-	struct ul_segment *segment = NULL;
-	if (!may_adopt(&reader, directory, name, log_id, size_bytes))
-		error = -EBUSY;
-	else
-		segment = allocate(name_count, reader.page_count);
+	/* Through the descriptor that holds the lock: by its name, what is read could be another file. */
+	error = ul_reader_open_fd(&reader, fd);
+	if (error)
+		return error;
+	bool may = may_adopt(&reader, directory, name, log_id, size_bytes);
+	struct ul_segment *segment = may ? allocate(name_count, reader.page_count) : NULL;
 	if (!segment) {
 		ul_reader_close(&reader);
-		os_close(fd);
-		return error ? error : -ENOMEM;
+		return may ? -ENOMEM : -EBUSY;
 	}
 	segment->fd = fd;
 	memcpy(segment->name, name, NAME_BYTES);
@@ -485,6 +483,7 @@ static int adopt_one(struct ul_segment **adopted, int directory, const char *nam
 	/* Whoever made it may have died before the directory was synced; once anything in it is known durable, somebody did. */
 	if (!error && !any_durable(&reader))
 		error = os_sync(directory);
+	reader.fd = -1; /* the segment's from here on */
 	ul_reader_close(&reader);
 	if (error) {
 		ul_segment_close(segment, false);

@@ -520,6 +520,36 @@ static void a_sync_is_announced_in_the_header(void **state)
 	usagelog_close(log, 0);
 }
 
+static int rescued;
+
+/* While a sync is under way its writer lives: what another process would do now. */
+static int answer_rescuing(enum os_call call)
+{
+	if (call == OS_SYNC_RANGE) {
+		char name[512];
+		struct ul_message why;
+		find_file(path, ".seg", 0, name);
+		int directory = open(path, O_RDONLY | O_DIRECTORY);
+		os_fault = answer;
+		rescued = ul_rescue_dead(directory, strrchr(name, '/') + 1, &why);
+		close(directory);
+	}
+	return 0;
+}
+
+static void a_live_writers_sync_is_not_rescued(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	os_fault = answer_rescuing;
+	assert_int_equal(usagelog_flush(log, 1000), 0);
+	assert_int_equal(rescued, -EAGAIN);
+	assert_int_equal(usagelog_close(log, 1000), 0);
+	assert_int_equal(count_files(path, ".seg"), 1);
+}
+
 static usagelog *log_in_sync;
 
 /* One more call comes to the page while its sync fails. */
@@ -736,6 +766,130 @@ static void a_definition_is_synced_with_the_call_that_names_it(void **state)
 	assert_int_equal(calls_of(path), 6);
 }
 
+/* Two segments without a writer, which may be adopted; that of the greater name is tried first. */
+static void leave_two_segments(char older[512], char newer[512])
+{
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	usagelog *first = open_log(path, &options);
+	record_one(first, 1);
+	usagelog *second = open_log(path, &options);
+	record_one(second, 1);
+	assert_int_equal(usagelog_close(first, 1000), 0);
+	assert_int_equal(usagelog_close(second, 1000), 0);
+	assert_int_equal(count_files(path, ".seg"), 2);
+	find_file(path, ".seg", 0, older);
+	find_file(path, ".seg", 1, newer);
+}
+
+static char older_name[512], newer_name[512];
+
+/* Between its being opened and locked, the newer one loses its name to the older one. */
+static int answer_renaming(enum os_call call)
+{
+	if (call == OS_LOCK) {
+		char aside[600];
+		os_fault = answer;
+		snprintf(aside, sizeof(aside), "%s.aside", newer_name);
+		assert_int_equal(rename(newer_name, aside), 0);
+		assert_int_equal(rename(older_name, newer_name), 0);
+	}
+	return 0;
+}
+
+static void only_what_the_name_leads_to_is_adopted(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	leave_two_segments(older_name, newer_name);
+	os_fault = answer_renaming;
+	usagelog *log = open_log(path, &options);
+	assert_ptr_equal(os_fault, answer);
+	record_one(log, 7);
+	assert_int_equal(usagelog_close(log, 1000), 0);
+	assert_int_equal(count_calls(path, 7), 1);
+}
+
+/* As a backup made of hard links has it: what is written to the one name would be in the other. */
+static void a_segment_of_two_names_is_not_adopted(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	char name[512], backup[600];
+	usagelog_close(open_log(path, &options), 0);
+	find_file(path, ".seg", 0, name);
+	snprintf(backup, sizeof(backup), "%s.backup", name);
+	assert_int_equal(link(name, backup), 0);
+	usagelog_close(open_log(path, &options), 0);
+	assert_int_equal(count_files(path, ".seg"), 2);
+}
+
+static void another_logs_segment_is_not_adopted(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	char other[300], name[512], moved[600];
+	snprintf(other, sizeof(other), "%s/other", path);
+	usagelog_close(open_log(other, &options), 0);
+	usagelog_close(open_log(path, &options), 0);
+	find_file(path, ".seg", 0, name);
+	assert_int_equal(unlink(name), 0);
+	find_file(other, ".seg", 0, name);
+	snprintf(moved, sizeof(moved), "%s%s", path, strrchr(name, '/'));
+	assert_int_equal(rename(name, moved), 0);
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	assert_int_equal(usagelog_close(log, 1000), 0);
+	assert_int_equal(count_files(path, ".seg"), 2);
+}
+
+/* A byte that says more than a page holds would have it taken for wholly synced, and never be synced again. */
+static void a_page_table_that_says_too_much_says_nothing(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	char name[512];
+	struct ul_reader reader;
+	static const uint8_t too_much[2] = {1, UL_PAGE_SLOTS + 1};
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	assert_int_equal(usagelog_close(log, 1000), 0);
+	find_file(path, ".seg", 0, name);
+	assert_int_equal(ul_reader_open(&reader, AT_FDCWD, name), 0);
+	uint32_t first = reader.first_slot / UL_PAGE_SLOTS;
+	assert_int_equal(reader.durable[first], 3);
+	assert_false(reader.table_damaged);
+	/* The pages before the first hold no slots. */
+	int fd = open(name, O_RDWR);
+	assert_int_equal(pwrite(fd, too_much, 2, UL_TABLE_PAGE * UL_PAGE_BYTES + first - 1), 2);
+	close(fd);
+	assert_int_equal(ul_reader_refresh(&reader), 0);
+	assert_int_equal(reader.durable[first - 1], 0);
+	assert_int_equal(reader.durable[first], 0);
+	assert_true(reader.table_damaged);
+	ul_reader_close(&reader);
+}
+
+/* Its writer may have been at it when it was read: what the file has now counts. */
+static void what_seems_damaged_is_read_again(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	char name[512];
+	struct ul_reader reader;
+	struct ul_slot slot, torn;
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	find_file(path, ".seg", 0, name);
+	assert_int_equal(ul_reader_open(&reader, AT_FDCWD, name), 0);
+	assert_int_equal(ul_reader_read(&reader, reader.first_slot, 1, &slot), 0);
+	torn = slot;
+	torn.word++;
+	assert_int_equal(ul_reader_classify(&reader, reader.first_slot, &torn), UL_SLOT_VALID);
+	assert_memory_equal(&torn, &slot, sizeof(slot));
+	ul_reader_close(&reader);
+	usagelog_close(log, 0);
+}
+
 /* Nothing failed: this warning has no error. */
 static void count_trust_warning(void *arg, int error, const char *message)
 {
@@ -850,6 +1004,12 @@ int main(void)
 		TEST(a_segment_is_cut_short_that_is_synchronous),
 		TEST(an_unlinked_segment_is_rescued_inline),
 		TEST(a_definition_is_synced_with_the_call_that_names_it),
+		TEST(a_live_writers_sync_is_not_rescued),
+		TEST(only_what_the_name_leads_to_is_adopted),
+		TEST(a_segment_of_two_names_is_not_adopted),
+		TEST(another_logs_segment_is_not_adopted),
+		TEST(a_page_table_that_says_too_much_says_nothing),
+		TEST(what_seems_damaged_is_read_again),
 		TEST(a_directory_that_others_may_write_to_is_warned_of),
 		TEST(a_helper_is_tried_again),
 		TEST(io_uring_taken_away),
