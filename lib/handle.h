@@ -96,10 +96,9 @@ struct ul_segment {
 	uint32_t first_page; /* that this handle may fill */
 	uint32_t first_slot; /* in it: after what an adopted page holds */
 	uint32_t page_count;
-	uint32_t lane_count;        /* lanes that have a page of it */
-	uint32_t passed_page;       /* next_page when the last sync pass began */
-	_Atomic bool retired;       /* gives out no more pages */
-	uint32_t rescue_generation; /* of its last rescue file */
+	uint32_t lane_count;  /* lanes that have a page of it */
+	uint32_t passed_page; /* next_page when the last sync pass began */
+	_Atomic bool retired; /* gives out no more pages */
 	uint64_t block_sequence[UL_STATE_BLOCKS];
 	uint64_t attempted_before; /* in the counters block when this handle began, */
 	uint64_t dropped_before[UL_CAUSES];

@@ -470,6 +470,72 @@ static void a_signal_handler_records(void **state)
 	assert_true(stored_in_handler >= 500);
 }
 
+/*
+ * Whose turn it is, told without any order but its own, so that what one thread sees of another it sees by what the library does; else the
+ * thread sanitizer says so.
+ */
+static _Atomic int turn;
+
+static void wait_for_turn(int mine)
+{
+	while (atomic_load_explicit(&turn, memory_order_relaxed) != mine)
+		sched_yield();
+}
+
+static void next_turn(void)
+{
+	atomic_fetch_add_explicit(&turn, 1, memory_order_relaxed);
+}
+
+static const struct usagelog_names common_name = {.provider = "p", .model = "common"},
+				   new_name = {.provider = "p", .model = "new"};
+static uint64_t errors_of_turns;
+
+/* Has a page of its own before the other thread makes the name. */
+static void *use_name(void *log)
+{
+	struct usagelog_call call = {.input_tokens = 1};
+	errors_of_turns += usagelog_record_names(log, &common_name, &call) != 0;
+	next_turn();
+	wait_for_turn(2);
+	/* Found without a lock, as its definition is. */
+	errors_of_turns += usagelog_record_names(log, &new_name, &call) != 0;
+	next_turn();
+	return NULL;
+}
+
+static void *make_name(void *log)
+{
+	wait_for_turn(1);
+	errors_of_turns += usagelog_record_names(log, &new_name, &(struct usagelog_call){.input_tokens = 2}) != 0;
+	next_turn();
+	return NULL;
+}
+
+/* Whoever sees the call sees its definition, whatever other thread wrote that. */
+static void a_name_of_one_thread_is_used_by_another(void **state)
+{
+	(void)state;
+	struct usagelog_options options = {.size = sizeof(options), .flags = USAGELOG_NO_HELPER};
+	usagelog *log = open_log(path, &options);
+	struct ul_segment *segment = atomic_load(&log->current);
+	pthread_t user, maker;
+	turn = 0;
+	assert_int_equal(pthread_create(&user, NULL, use_name, log), 0);
+	assert_int_equal(pthread_create(&maker, NULL, make_name, log), 0);
+	wait_for_turn(3);
+	/* The user's page is the first; its second call follows the common definition and call. */
+	const struct ul_slot *call = ul_segment_slot(segment, segment->first_slot + 2);
+	assert_true(__atomic_load_n(&call->checksum, __ATOMIC_ACQUIRE));
+	const struct ul_slot *definition = ul_segment_slot(segment, call->tag & UL_SLOT_MASK);
+	assert_int_equal(definition->tag >> 28, UL_KIND_DEFINITION);
+	assert_memory_equal(definition->body.text, "p\0new", 5);
+	pthread_join(user, NULL);
+	pthread_join(maker, NULL);
+	assert_int_equal(errors_of_turns, 0);
+	assert_int_equal(usagelog_close(log, 1000), 0);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -485,6 +551,7 @@ int main(void)
 		TEST(fork_while_others_record),
 		TEST(a_cancelled_thread_leaves_no_lock),
 		TEST(a_signal_handler_records),
+		TEST(a_name_of_one_thread_is_used_by_another),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
