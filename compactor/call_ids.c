@@ -256,8 +256,8 @@ static bool read_set(struct call_ids *ids, const struct ul_directory *directory,
 		return false;
 	memcpy(name, text.text, text.bytes);
 	name[text.bytes] = '\0';
-	store_read(directory->fd, name, UL_CONTAINER_IDS, &directory->conf.log_id, &file);
-	bool sound = file.state == FILE_SOUND && file.container.header->checksum == named->checksum;
+	store_read_named(directory->fd, name, UL_CONTAINER_IDS, &directory->conf.log_id, named->checksum, &file);
+	bool sound = file.state == FILE_SOUND;
 	uint64_t count = 0;
 	const struct ul_id_record *records =
 		sound ? ul_container_records(&file.container, UL_SECTION_IDS, &count) : NULL;

@@ -199,9 +199,8 @@ static void read_ids(const struct run *run, const struct checkpoint *checkpoint,
 	for (size_t i = 0; i < checkpoint->file_count; i++) {
 		if (!base_file_of(named, &checkpoint->files[i], run->names))
 			continue;
-		store_read(run->directory->fd, named->name, named->kind, &run->directory->conf.log_id, file);
-		if (file->state == FILE_SOUND && file->container.header->checksum != named->checksum)
-			file->state = FILE_DAMAGED;
+		store_read_named(run->directory->fd, named->name, named->kind, &run->directory->conf.log_id,
+				 named->checksum, file);
 		return;
 	}
 }

@@ -204,8 +204,8 @@ bool base_file_get(struct base_file *named, const struct checkpoint *checkpoint,
 static int read_named(const struct ul_directory *directory, const struct base_file *named, const char *name,
 		      struct stored_file *file)
 {
-	store_read(directory->fd, name, named->kind, &directory->conf.log_id, file);
-	if (file->state == FILE_SOUND && file->container.header->checksum == named->checksum)
+	store_read_named(directory->fd, name, named->kind, &directory->conf.log_id, named->checksum, file);
+	if (file->state == FILE_SOUND)
 		return 0;
 	if (file->state == FILE_NEWER)
 		return USAGELOG_ERROR_NEWER;

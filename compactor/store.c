@@ -70,17 +70,19 @@ void store_read(int directory, const char *name, enum ul_container_kind kind, co
 		file->state = states[ul_container_open(&file->container, kind, file->bytes, file->size_bytes, log_id)];
 }
 
+void store_read_named(int directory, const char *name, enum ul_container_kind kind, const struct ul_id *log_id,
+		      uint64_t checksum, struct stored_file *file)
+{
+	store_read(directory, name, kind, log_id, file);
+	if (file->state == FILE_SOUND && file->container.header->checksum != checksum)
+		file->state = FILE_DAMAGED;
+}
+
 void store_read_day(int directory, const struct ul_day *day, const struct ul_id *log_id, struct stored_file *file)
 {
 	char name[STORE_NAME_BYTES];
 	store_fact_name(name, day->day, day->generation);
-	store_read(directory, name, UL_CONTAINER_FACTS, log_id, file);
-	if (file->state != FILE_SOUND)
-		return;
-	uint64_t count;
-	const struct ul_fact_meta *meta = ul_container_records(&file->container, UL_SECTION_META, &count);
-	if (file->container.header->checksum != day->checksum || meta->day != day->day)
-		file->state = FILE_DAMAGED;
+	store_read_named(directory, name, UL_CONTAINER_FACTS, log_id, day->checksum, file);
 }
 
 void stored_file_clear(struct stored_file *file)

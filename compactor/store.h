@@ -34,9 +34,12 @@ struct stored_file {
 /* Read a container and check it, log id included. */
 void store_read(int directory, const char *name, enum ul_container_kind kind, const struct ul_id *log_id,
 		struct stored_file *file);
+/* The same of a file that a checkpoint names: another one than that of this checksum is damaged. */
+void store_read_named(int directory, const char *name, enum ul_container_kind kind, const struct ul_id *log_id,
+		      uint64_t checksum, struct stored_file *file);
 void stored_file_clear(struct stored_file *file);
 
-/* Read the fact file of a day, which must be the one that the checkpoint names. */
+/* Read the fact file of a day that a checkpoint names. */
 void store_read_day(int directory, const struct ul_day *day, const struct ul_id *log_id, struct stored_file *file);
 
 /* Read any regular file whole, one zero byte after it. FILE_SOUND: it was read. */

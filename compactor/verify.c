@@ -446,10 +446,10 @@ static void check_sums(struct verification *found, struct view *view, const stru
 	facts_clear(&facts);
 }
 
-static bool file_is_sound(struct verification *found, const struct stored_file *file, uint64_t checksum,
-			  const char *cure, struct checked_file *checked)
+static bool file_is_sound(struct verification *found, const struct stored_file *file, const char *cure,
+			  struct checked_file *checked)
 {
-	if (file->state == FILE_SOUND && file->container.header->checksum == checksum)
+	if (file->state == FILE_SOUND)
 		return true;
 	if (file->state == FILE_NEWER || file->state == FILE_UNREADABLE) {
 		unreadable(found, checked);
@@ -473,9 +473,8 @@ static void check_day(struct verification *found, struct view *view, const struc
 	if (!checked)
 		return;
 	checked->calls = (uint64_t)day->calls;
-	store_read(view->directory.fd, name, UL_CONTAINER_FACTS, &view->directory.conf.log_id, &file);
-	if (file_is_sound(found, &file, day->checksum, "its day is folded anew, and a damaged file set aside",
-			  checked)) {
+	store_read_day(view->directory.fd, day, &view->directory.conf.log_id, &file);
+	if (file_is_sound(found, &file, "its day is folded anew, and a damaged file set aside", checked)) {
 		check_sums(found, view, day, &file, checked);
 		if (again->complete)
 			compare_day(found, view, again, day, &file, checked);
@@ -517,9 +516,9 @@ static void check_named_files(struct verification *found, struct view *view, con
 		struct checked_file *checked = add_file(found, name);
 		if (!checked)
 			return;
-		store_read(view->directory.fd, name, UL_CONTAINER_IDS, &view->directory.conf.log_id, &file);
-		if (file_is_sound(found, &file, checkpoint->files[i].checksum,
-				  "it is made anew, and a damaged file set aside", checked) &&
+		store_read_named(view->directory.fd, name, UL_CONTAINER_IDS, &view->directory.conf.log_id,
+				 checkpoint->files[i].checksum, &file);
+		if (file_is_sound(found, &file, "it is made anew, and a damaged file set aside", checked) &&
 		    again->complete)
 			compare_ids(found, view, again, &file, checked);
 		stored_file_clear(&file);
@@ -531,12 +530,12 @@ static void check_previous_file(struct verification *found, const struct view *v
 				enum ul_container_kind kind, uint64_t checksum)
 {
 	struct stored_file file;
-	store_read(view->directory.fd, name, kind, &view->directory.conf.log_id, &file);
+	store_read_named(view->directory.fd, name, kind, &view->directory.conf.log_id, checksum, &file);
 	if (file.state == FILE_MISSING)
 		add_line(found, name, VERDICT_TAIL, "is missing; only the previous checkpoint needs it");
 	else if (file.state == FILE_NEWER || file.state == FILE_UNREADABLE)
 		add_line(found, name, VERDICT_TAIL, "cannot be read; only the previous checkpoint needs it");
-	else if (file.state != FILE_SOUND || file.container.header->checksum != checksum)
+	else if (file.state != FILE_SOUND)
 		add_line(found, name, VERDICT_TAIL, "is damaged; only the previous checkpoint needs it");
 	stored_file_clear(&file);
 }

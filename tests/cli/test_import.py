@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -226,6 +227,23 @@ class Refusals(ImportTest):
 
 
 class Once(ImportTest):
+    def id_set(self):
+        """The one of the highest generation."""
+        names = [name for name in os.listdir(self.log) if name.endswith(".ids")]
+        return os.path.join(self.log, max(names, key=lambda name: int(name.split(".")[0])))
+
+    def test_older_id_set(self):
+        """In the place of the one that the checkpoint names it says nothing: the segments do."""
+        self.load(GOOD % 1)
+        self.run_program("compact")
+        older = self.id_set()
+        shutil.copy(older, self.path("older"))
+        self.load(GOOD % 2)
+        self.run_program("compact")
+        self.assertNotEqual(self.id_set(), older)
+        shutil.copy(self.path("older"), self.id_set())
+        self.assertEqual(self.counts(self.load(GOOD % 2)[0]), (0, 1, 0))
+
     def test_repeated(self):
         text = "".join(GOOD % (i % 3) for i in range(100))  # lines alike are calls of their own
         self.assertEqual(self.counts(self.load(text)[0]), (100, 0, 0))

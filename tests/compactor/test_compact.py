@@ -12,7 +12,7 @@ import unittest
 
 import xxhash
 
-from handmade import LOG_ID, PAGE, LogTest, Segment, container, fill, lock_file, oracle, run, snapshot, totals
+from handmade import LOG_ID, PAGE, LogTest, Segment, container, fill, lock_file, make_another, oracle, run, snapshot, totals
 
 
 class Sound(LogTest):
@@ -328,6 +328,13 @@ class Damage(LogTest):
         self.assertIn("folded anew", self.expect_healed().stderr)
         self.assertEqual(len(self.set_aside(name)), 1)
 
+    def test_a_file_that_is_not_the_one_named(self):
+        for name in (self.facts_names()[0], "2.ids"):
+            make_another(self.path(name))
+            self.assertRegex(self.verify(4), rf"(?m)^FAIL  {name}  .*is damaged")
+            self.assertIn(f"{name}: is damaged", self.expect_healed().stderr)
+            self.assertEqual(len(self.set_aside(name)), 1)
+
     def test_fact_files_gone(self):
         for name in self.facts_names():
             os.unlink(self.path(name))
@@ -624,6 +631,10 @@ class Damage(LogTest):
             with open(self.path(name), "rb") as file:
                 sound = file.read()
             self.corrupt(name)
+            self.assertIn(f"TAIL  {name}  is damaged; only the previous checkpoint needs it", self.verify(1, "--strict"))
+            with open(self.path(name), "wb") as file:
+                file.write(sound)
+            make_another(self.path(name))
             self.assertIn(f"TAIL  {name}  is damaged; only the previous checkpoint needs it", self.verify(1, "--strict"))
             with open(self.path(name), "wb") as file:
                 file.write(sound)

@@ -23,6 +23,7 @@
 #include "compact.h"
 #include "handle.h"
 #include "os.h"
+#include "prune.h"
 #include "usagelog.h"
 
 enum { CALLS = 700, RETENTION_DAYS = 365 };
@@ -263,6 +264,60 @@ static void a_lock_that_is_held_for_a_moment(void **state)
 	assert_true(is_there("*.1.seg"));
 }
 
+/* Each segment is another file by now, of the same name: as when a backup is put back. */
+static int replace_segments(enum os_call call)
+{
+	char command[400];
+	if (call != OS_LOCK)
+		return 0;
+	os_fault = answer;
+	snprintf(command, sizeof(command),
+		 "cd '%s' && for f in *.seg; do mv $f $f.aside && cp -p $f.aside $f || exit; done", path);
+	assert_int_equal(system(command), 0);
+	return 0;
+}
+
+/* How many files would be deleted; `fault` begins after all are listed. */
+static size_t count_chosen(int (*fault)(enum os_call call))
+{
+	struct ul_directory directory;
+	struct ul_message why;
+	struct names names;
+	struct recovery_state state;
+	struct segments segments;
+	struct findings findings = {0};
+	assert_int_equal(ul_directory_open(&directory, path, &why), 0);
+	assert_int_equal(names_init(&names), 0);
+	assert_int_equal(recovery_load(&state, &names, &directory, &findings, &why), 0);
+	assert_int_equal(segments_scan(&segments, &directory, &findings), 0);
+	struct prune prune = {.directory = &directory, .segments = &segments, .findings = &findings};
+	os_fault = fault;
+	assert_int_equal(prune_choose(&prune, &state.checkpoint, os_time_ns()), 0);
+	size_t chosen = prune.file_count;
+	prune_clear(&prune);
+	segments_clear(&segments);
+	checkpoint_clear(&state.checkpoint);
+	names_clear(&names);
+	findings_clear(&findings);
+	ul_directory_close(&directory);
+	return chosen;
+}
+
+/* Its lock is not that of the file that would be deleted. */
+static void a_file_whose_name_leads_elsewhere_is_kept(void **state)
+{
+	(void)state;
+	empty_directory();
+	record_calls(1);
+	record_calls(2 * RETENTION_DAYS);
+	expect_totals(2);
+	set_retention();
+	size_t chosen = count_chosen(answer);
+	assert_true(chosen > 0);
+	assert_int_equal(count_chosen(replace_segments), chosen - 1);
+	assert_ptr_equal(os_fault, answer);
+}
+
 /* The slot of the one id in the log, which is taken out of the file, and comes back with the next read. */
 static struct {
 	int fd;
@@ -366,6 +421,7 @@ int main(void)
 					   cmocka_unit_test(a_rebuild),
 					   cmocka_unit_test(a_failed_sync_is_not_repeated),
 					   cmocka_unit_test(a_lock_that_is_held_for_a_moment),
+					   cmocka_unit_test(a_file_whose_name_leads_elsewhere_is_kept),
 					   cmocka_unit_test(an_id_that_comes_with_its_call)};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -6,7 +6,7 @@ import re
 import shutil
 import unittest
 
-from handmade import LogTest, Segment, fill, lock_file, run, snapshot, totals
+from handmade import LogTest, Segment, fill, lock_file, make_another, run, snapshot, totals
 
 OLD, NEW = 1600000000, 1700000000  # 2020-09-13, 2023-11-14
 DAY = 86400
@@ -247,6 +247,14 @@ class Base(RetentionTest):
         self.verify(4)
         self.compact()
         self.verify(0, "--strict")
+
+    def test_a_file_of_the_base_that_is_not_the_one_named(self):
+        for name in (self.names(".facts.base")[0], self.names(".ids.base")[0]):
+            make_another(self.path(name))
+            self.assertIn(f"FAIL  {name}  is damaged", self.verify(4))
+            os.unlink(self.path(name))
+            self.compact()
+            self.verify(0, "--strict")
 
     def test_base_gone(self):
         for name in self.names(".base"):
