@@ -79,6 +79,9 @@ static void leave_if_failed(usagelog *log, struct ul_segment *segment)
 
 static int take_page(usagelog *log, struct ul_lane *lane)
 {
+	/* Else a signal handler on this thread could take the page that is chosen here, and store a call where the next one will be stored. */
+	atomic_store_explicit(&lane->limit, UL_PARKED, memory_order_relaxed);
+	atomic_signal_fence(memory_order_seq_cst);
 	ul_source_return(log);
 	/* At most: the current segment is full, a spare that cannot be extended, one made now. */
 	for (int tries = 0; tries < 3; tries++) {
@@ -122,8 +125,8 @@ static void write_slot(const struct ul_lane *lane, uint32_t number, uint32_t tag
 /* A slot that holds no call is not counted as one. */
 static void count_other(struct ul_lane *lane, uint32_t slots)
 {
-	uint32_t before = atomic_load_explicit(&lane->other_slots, memory_order_relaxed);
-	atomic_store_explicit(&lane->other_slots, before + slots, memory_order_relaxed);
+	/* In one: a signal handler on this thread may have the lane go on in another page, where they count from zero. */
+	atomic_fetch_add_explicit(&lane->other_slots, slots, memory_order_relaxed);
 }
 
 static void write_padding(struct ul_lane *lane, uint32_t number)
