@@ -43,22 +43,6 @@ static struct ul_sum day_range_total(const struct shown *shown, int32_t first, i
 	return range;
 }
 
-/* The first and last day with calls; false: there is none. */
-static bool day_bounds(const struct shown *shown, int32_t *first, int32_t *last)
-{
-	const struct table *days = &shown->whole->totals.sums[TOTAL_DAYS];
-	bool any = false;
-	for (uint32_t i = 0; i < days->count; i++) {
-		const struct ul_sum *day = table_record(days, i);
-		if (sum_is_zero(day))
-			continue;
-		*first = any && *first < day->number ? *first : day->number;
-		*last = any && *last > day->number ? *last : day->number;
-		any = true;
-	}
-	return any;
-}
-
 static const struct totals *period_totals(const struct shown *shown)
 {
 	return shown->all_days ? &shown->whole->totals : &shown->some_days;
@@ -70,7 +54,7 @@ static int choose_period(struct shown *shown)
 	int32_t first = shown->today, last = shown->today;
 	shown->last_day = shown->today;
 	shown->first_day = shown->today - shown->days_asked + 1;
-	bool any = day_bounds(shown, &first, &last);
+	bool any = totals_day_bounds(&shown->whole->totals, &first, &last);
 	shown->average_days = shown->days_asked;
 	if (any && (last < shown->first_day || first > shown->last_day)) {
 		shown->all_days = true;

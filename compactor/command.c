@@ -130,23 +130,41 @@ char command_letter(const struct option_entry *entry)
 	return '\0';
 }
 
-static void print_entry(const struct option_entry *entry)
+static int print_name(const struct option_entry *entry)
 {
+	return printf("--%s%s%s", entry->name, entry->value_name ? " " : "",
+		      entry->value_name ? entry->value_name : "");
+}
+
+/* The entry whose line of the help an entry is shown in. */
+static const struct option_entry *told_by(const struct option_entry *entry)
+{
+	while (!*entry->help)
+		entry++;
+	return entry;
+}
+
+/* A line of the help: an entry and those that it tells of. Returns the entry. */
+static const struct option_entry *print_entry(const struct option_entry *entry)
+{
+	int used = printf("  ");
+	for (; !*entry->help; entry++)
+		used += print_name(entry) + printf(", ");
 	char letter = command_letter(entry);
-	int used = printf("  --%s%s%s", entry->name, entry->value_name ? " " : "",
-			  entry->value_name ? entry->value_name : "");
+	used += print_name(entry);
 	printf("%*s%s", used < HELP_COLUMN ? HELP_COLUMN - used : 1, "", entry->help);
 	if (letter)
 		printf(" (-%c)", letter);
 	putchar('\n');
+	return entry;
 }
 
 static void print_help(const struct command *command, const struct option_entry *entries, size_t entry_count)
 {
 	printf("Usage: usagelog %s [OPTION]...%s%s\n%s\n\n", command->name, *command->operands ? " " : "",
 	       command->operands, command->summary);
-	for (size_t i = 0; i < entry_count; i++)
-		print_entry(&entries[i]);
+	for (const struct option_entry *entry = entries; entry < entries + entry_count; entry++)
+		entry = print_entry(entry);
 	for (size_t i = 0; i < COMMON_COUNT; i++)
 		print_entry(&common_entries[i]);
 	if (*command->details)
@@ -257,7 +275,7 @@ static void complain_missing(const struct command *command, const struct entry_n
 {
 	const struct option_entry *entry = value == VALUE_LOG ? &common_entries[0] : find_entry(names, value);
 	complain("the option --%s wants a value, %s: %s; see usagelog %s --help", entry->name, entry->value_name,
-		 entry->help, command->name);
+		 told_by(entry)->help, command->name);
 }
 
 static void complain_unknown(const struct command *command, const struct entry_names *names, const char *given,
@@ -292,8 +310,10 @@ static struct {
 
 static void tell_options(const struct option_entry *entries, size_t entry_count)
 {
-	for (size_t i = 0; i < entry_count; i++)
-		asked.options[asked.count++] = entries[i];
+	for (size_t i = 0; i < entry_count; i++) {
+		asked.options[asked.count] = entries[i];
+		asked.options[asked.count++].help = told_by(&entries[i])->help;
+	}
 	for (size_t i = 0; i < COMMON_COUNT; i++)
 		asked.options[asked.count++] = common_entries[i];
 }
@@ -331,6 +351,19 @@ static void make_letters(const struct entry_names *names, char out[8])
 	*at = '\0';
 }
 
+static bool set_value(const struct option_entry *entry, const char *value)
+{
+	size_t count = 0;
+	while (strstr(entry->value_name, "...") && entry->text[count])
+		count++;
+	if (count == OPTION_VALUES_MAX) {
+		complain("--%s can be given %d times, and no more", entry->name, OPTION_VALUES_MAX);
+		return false;
+	}
+	entry->text[count] = value;
+	return true;
+}
+
 /* Take one option; -1 to go on, or the exit status. */
 static int take_option(const struct command *command, const struct entry_names *names, int found, char **argv,
 		       struct command_line *line)
@@ -356,9 +389,8 @@ static int take_option(const struct command *command, const struct entry_names *
 	if (entry->value_name && command_is_words(entry->value_name) && !check_words(command, entry, optarg))
 		return STATUS_USAGE;
 	if (entry->value_name)
-		*entry->text = optarg;
-	else
-		*entry->flag = true;
+		return set_value(entry, optarg) ? -1 : STATUS_USAGE;
+	*entry->flag = true;
 	return -1;
 }
 

@@ -23,13 +23,16 @@ enum exit_status {
 struct option_entry {
 	const char *name;       /* without the dashes */
 	const char *value_name; /* shown in the help; NULL: a flag */
-	const char *help;       /* one line */
+	const char *help;       /* one line; "": shown in the line of the next option */
 	const char **text;      /* where its value goes, as given; the last one counts */
 	bool *flag;             /* where a flag is set */
 };
 
 /* What a value_name or an operand is, so that a shell can complete it: "FILE", "DIR" or "LOG", words such as "jsonl|csv" (of which
- * command_parse() takes no other), or anything else. */
+ * command_parse() takes no other), or anything else. One that ends in "..." is of an option that may be given several times: `text` is an array
+ * of so many, and a NULL. */
+enum { OPTION_VALUES_MAX = 16 };
+
 struct command {
 	const char *name;
 	const char *operands; /* shown in the help, such as "FILE|-"; "" if none */
@@ -43,7 +46,7 @@ struct command {
 };
 
 extern const struct command command_record, command_import, command_compact, command_rebuild, command_merge,
-	command_summary, command_verify, command_dump, command_config, command_completion;
+	command_report, command_summary, command_verify, command_dump, command_config, command_completion;
 
 /* All subcommands, NULL after the last: main.c has it. */
 extern const struct command *const command_table[];

@@ -24,17 +24,17 @@ static int64_t middle_of(uint32_t bucket)
 }
 
 /* The least value that so many percent of the calls do not exceed. */
-static void find_quantiles(struct latency *latency, const int64_t counts[BUCKETS])
+void latency_quantiles(const int64_t *counts, uint32_t first, uint32_t count, int64_t quantiles_us[LATENCY_QUANTILES])
 {
 	int64_t all = 0, seen = 0;
 	size_t next = 0;
-	for (uint32_t i = 0; i < BUCKETS; i++)
+	for (uint32_t i = 0; i < count; i++)
 		add(&all, counts[i]);
-	for (uint32_t i = 0; i < BUCKETS && next < LATENCY_QUANTILES; i++) {
+	for (uint32_t i = 0; i < count && next < LATENCY_QUANTILES; i++) {
 		add(&seen, counts[i]);
 		while (next < LATENCY_QUANTILES && seen > 0 &&
 		       (__int128)seen * 100 >= (__int128)all * latency_percents[next])
-			latency->quantiles_us[next++] = middle_of(i);
+			quantiles_us[next++] = middle_of(first + i);
 	}
 }
 
@@ -93,12 +93,12 @@ static int add_quantiles(struct table *models, const struct histogram *const *li
 		latency = table_get(models, key);
 		if (!latency)
 			return -ENOMEM;
-		find_quantiles(latency, counts);
+		latency_quantiles(counts, 0, BUCKETS, latency->quantiles_us);
 	}
 	key[0] = NAME_EMPTY;
 	latency = table_get(models, key);
 	if (latency)
-		find_quantiles(latency, all);
+		latency_quantiles(all, 0, BUCKETS, latency->quantiles_us);
 	return latency ? 0 : -ENOMEM;
 }
 

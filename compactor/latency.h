@@ -30,6 +30,9 @@ int latency_make(struct latency_list *list, const struct facts *facts, enum ul_m
 		 const struct names *names);
 void latency_clear(struct latency_list *list);
 
+/* The quantiles of `count` buckets' counts, of which the first is bucket `first`. */
+void latency_quantiles(const int64_t *counts, uint32_t first, uint32_t count, int64_t quantiles_us[LATENCY_QUANTILES]);
+
 /* The mean in us, rounded half away from 0. */
 int64_t latency_mean_us(const struct latency *latency);
 

@@ -36,12 +36,10 @@ static void put_tokens_by_kind(struct json_text *json, const struct ul_sum *sum)
 	json_end(json);
 }
 
-static void put_total(struct json_text *json, struct ul_text key, const struct ul_sum *sum, bool by_kind)
+void summary_members(struct json_text *json, const struct ul_sum *sum, bool by_kind)
 {
 	int64_t tokens = sum_tokens(sum);
 	money_t cost = money_of(sum->cost_pico_usd);
-	json_in_a_line(json);
-	json_begin_object(json, key);
 	json_integer(json, json_key("tokens"), tokens);
 	json_exact(json, json_key("tokens_exact"), tokens);
 	json_money(json, json_key("cost"), cost);
@@ -51,6 +49,13 @@ static void put_total(struct json_text *json, struct ul_text key, const struct u
 	json_integer(json, json_key("unpriced"), sum->unpriced_calls);
 	if (by_kind)
 		put_tokens_by_kind(json, sum);
+}
+
+static void put_total(struct json_text *json, struct ul_text key, const struct ul_sum *sum, bool by_kind)
+{
+	json_in_a_line(json);
+	json_begin_object(json, key);
+	summary_members(json, sum, by_kind);
 	json_end(json);
 }
 

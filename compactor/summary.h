@@ -41,6 +41,8 @@ bool summary_day_is_suspect(int32_t day, int32_t today);
 
 /* {"tokens", "cost", "calls", ...} of a sum, for this and other views; with its tokens by kind. */
 void summary_total(struct json_text *json, const char *key, const struct ul_sum *sum, bool by_kind);
+/* What stands in its braces. */
+void summary_members(struct json_text *json, const struct ul_sum *sum, bool by_kind);
 /* The same by name, as an object, and by day. The list is sorted. */
 void summary_totals_by_name(struct json_text *json, const char *key, struct sum_list *list, const struct names *names);
 int summary_totals_by_day(struct json_text *json, const char *key, const struct table *days);

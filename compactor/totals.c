@@ -69,8 +69,7 @@ static uint32_t reduce(struct names *names, struct ul_text text, bool *failed)
 	return error || !bytes ? NAME_NO_DIMENSIONS : names_intern(names, reduced, bytes);
 }
 
-/* A string that is a name stands for itself, anything else for its canonical text. */
-static uint32_t attribute_name(struct names *names, struct ul_json_span value)
+uint32_t totals_value_name(struct names *names, struct ul_json_span value)
 {
 	char text[UL_NAME_BYTES_MAX];
 	ptrdiff_t bytes = value.type == UL_JSON_STRING ? ul_json_unescape(value, text, sizeof(text)) : -1;
@@ -90,7 +89,7 @@ static int add_attribute(struct totals *totals, struct names *names, struct ul_j
 		totals->attribute_room = room;
 	}
 	totals->attributes[totals->attribute_count++] =
-		(struct attribute){attribute_name(names, key), attribute_name(names, value)};
+		(struct attribute){totals_value_name(names, key), totals_value_name(names, value)};
 	return names->error;
 }
 
@@ -293,6 +292,21 @@ struct ul_sum totals_day(const struct totals *totals, int32_t day)
 			return *sum;
 	}
 	return (struct ul_sum){.number = day};
+}
+
+bool totals_day_bounds(const struct totals *totals, int32_t *first, int32_t *last)
+{
+	const struct table *days = &totals->sums[TOTAL_DAYS];
+	bool any = false;
+	for (uint32_t i = 0; i < days->count; i++) {
+		const struct ul_sum *day = table_record(days, i);
+		if (sum_is_zero(day))
+			continue;
+		*first = any && *first < day->number ? *first : day->number;
+		*last = any && *last > day->number ? *last : day->number;
+		any = true;
+	}
+	return any;
 }
 
 /* The day's sums by model. */

@@ -6,6 +6,7 @@
 #define USAGELOG_TOTALS_H
 
 #include "facts.h"
+#include "json.h"
 
 enum total_kind {
 	TOTAL_DAYS,       /* by day */
@@ -44,11 +45,17 @@ int32_t totals_day_of(enum total_kind kind, const struct ul_sum *sum);
 /* The sum of a day; of zeros if there is none. */
 struct ul_sum totals_day(const struct totals *totals, int32_t day);
 
+/* The first and last day with calls; false: there is none. */
+bool totals_day_bounds(const struct totals *totals, int32_t *first, int32_t *last);
+
 /* Do facts, all that there are of a day, come to the day's sum, and by model too if `recent`? 1, 0, -ENOMEM or -EOVERFLOW. */
 int totals_agree(const struct totals *totals, struct names *names, const struct facts *facts, bool recent);
 
 /* Add rows to facts of a day of which nothing else is left: one model's or, unless the day is held by model, those of (unknown). */
 void totals_stand_in(const struct totals *totals, struct names *names, struct facts *facts);
+
+/* The name of an attribute's key or value: a string that is a name stands for itself, anything else for its canonical text. */
+uint32_t totals_value_name(struct names *names, struct ul_json_span value);
 
 /* Totals on their way to a file. */
 struct totals_draft {

@@ -116,38 +116,57 @@ static void report_day(struct view *view, const struct ul_day *day, const struct
 }
 
 /* All that there is of a day, pending calls included. */
-static int gather_day(struct view *view, const struct checkpoint *whole, const struct ul_day *day,
-		      struct totals *totals)
+static int gather_day(struct view *view, const struct checkpoint *whole, const struct ul_day *day, struct facts *facts)
 {
-	struct facts facts;
 	struct stored_file file = {.state = FILE_SOUND};
 	const struct facts *pending = fold_find_day(&view->pending.fold, day->day);
-	facts_init(&facts, day->day);
 	if (day->generation)
 		store_read_day(view->directory.fd, day, &view->directory.conf.log_id, &file);
-	bool lost = file.state != FILE_SOUND;
-	if (lost) {
+	if (file.state != FILE_SOUND) {
+		/* What stands in for a file has the pending calls too. */
 		report_day(view, day, &file);
-		totals_stand_in(&whole->totals, &view->names, &facts);
-	} else if (day->generation) {
-		facts_add_file(&facts, &view->names, &file.container);
+		totals_stand_in(&whole->totals, &view->names, facts);
+	} else {
+		if (day->generation)
+			facts_add_file(facts, &view->names, &file.container);
+		if (pending)
+			facts_add_facts(facts, pending);
 	}
-	int error = facts.error;
-	if (!error)
-		error = totals_add(totals, &view->names, &facts);
-	/* What stands in for a file has them. */
-	if (!error && pending && !lost)
-		error = totals_add(totals, &view->names, pending);
 	stored_file_clear(&file);
-	facts_clear(&facts);
+	return facts->error;
+}
+
+int view_visit_days(struct view *view, const struct checkpoint *whole, int32_t first, int32_t last,
+		    int (*visit)(void *arg, const struct facts *facts), void *arg)
+{
+	int error = 0;
+	for (size_t i = 0; i < whole->day_count && !error; i++) {
+		const struct ul_day *day = &whole->days[i];
+		if (day->day < first || day->day > last)
+			continue;
+		struct facts facts;
+		facts_init(&facts, day->day);
+		error = gather_day(view, whole, day, &facts);
+		if (!error)
+			error = visit(arg, &facts);
+		facts_clear(&facts);
+	}
 	return error;
+}
+
+struct sum_up {
+	struct view *view;
+	struct totals *totals;
+};
+
+static int sum_up_day(void *arg, const struct facts *facts)
+{
+	struct sum_up *sum_up = arg;
+	return totals_add(sum_up->totals, &sum_up->view->names, facts);
 }
 
 int view_sum_days(struct view *view, const struct checkpoint *whole, int32_t first, int32_t last, struct totals *totals)
 {
-	int error = 0;
-	for (size_t i = 0; i < whole->day_count && !error; i++)
-		if (whole->days[i].day >= first && whole->days[i].day <= last)
-			error = gather_day(view, whole, &whole->days[i], totals);
-	return error;
+	struct sum_up sum_up = {.view = view, .totals = totals};
+	return view_visit_days(view, whole, first, last, sum_up_day, &sum_up);
 }

@@ -32,4 +32,8 @@ int view_add_pending(struct view *view, struct checkpoint **whole);
 int view_sum_days(struct view *view, const struct checkpoint *whole, int32_t first, int32_t last,
 		  struct totals *totals);
 
+/* The same, day by day in order: `visit` gets all that there is of each. 0, what it returns if that is not 0, -ENOMEM or -EOVERFLOW. */
+int view_visit_days(struct view *view, const struct checkpoint *whole, int32_t first, int32_t last,
+		    int (*visit)(void *arg, const struct facts *facts), void *arg);
+
 #endif

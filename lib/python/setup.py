@@ -25,7 +25,7 @@ def pkg_config(*args):
         return subprocess.run(["pkg-config", *args], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
     except (OSError, subprocess.CalledProcessError):
         raise SystemExit(f"pkg-config {' '.join(args)} fails; on Debian: "
-                         "apt-get install gcc libc6-dev pkg-config liburing-dev libxxhash-dev libcjson-dev python3-dev") from None
+                         "apt-get install gcc libc6-dev pkg-config liburing-dev libxxhash-dev libcjson-dev libsmartcols-dev python3-dev") from None
 
 
 def version():
@@ -66,7 +66,7 @@ class Build(build_ext):
     def build_program(self):
         """The program, beside the extension."""
         folder = pathlib.Path(self.get_ext_fullpath("usagelog._native")).parent / "bin"
-        compile_flags, links = self.flags("liburing", "libxxhash", "libcjson")
+        compile_flags, links = self.flags("liburing", "libxxhash", "libcjson", "smartcols")
         objects = self.compiler.compile(sources("format") + sources("lib") + sources("compactor"),
                                         output_dir=str(pathlib.Path(self.build_temp) / "program"),
                                         include_dirs=[str(ROOT / name) for name in FOLDERS], extra_postargs=compile_flags)

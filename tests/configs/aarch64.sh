@@ -3,7 +3,7 @@
 # Nothing is installed, and this machine's package lists stay as they are. Exits with 77, and says why, where they cannot be had.
 set -euo pipefail
 root=$1
-packages=(liburing2 liburing-dev libxxhash-dev libcjson1 libcjson-dev libcmocka0 libcmocka-dev)
+packages=(liburing2 liburing-dev libxxhash-dev libcjson1 libcjson-dev libsmartcols1 libsmartcols-dev libcmocka0 libcmocka-dev)
 
 skip() {
 	echo "skipped: $*"

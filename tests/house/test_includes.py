@@ -9,7 +9,7 @@ import sys
 import sources
 
 # Beyond libc; immintrin.h is the compiler's. The compactor prints JSON with cJSON; only the library talks to io_uring.
-PACKAGES = {"format": {"xxhash.h", "immintrin.h"}, "lib": {"xxhash.h", "liburing.h"}, "compactor": {"xxhash.h", "cjson/cJSON.h"}}
+PACKAGES = {"format": {"xxhash.h", "immintrin.h"}, "lib": {"xxhash.h", "liburing.h"}, "compactor": {"xxhash.h", "cjson/cJSON.h", "libsmartcols/libsmartcols.h"}}
 # Bindings are leaves: they may use all of the product, and nothing uses them.
 LEAVES = {"lib/python": {"Python.h", "structmember.h"}}
 LIBC = set("""assert ctype dirent err errno fcntl fnmatch getopt glob inttypes langinfo limits locale math poll pthread sched semaphore
