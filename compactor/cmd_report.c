@@ -20,9 +20,16 @@ struct view_kind {
 };
 
 static const struct view_kind view_kinds[] = {
-	{"daily", "day", 30},           {"weekly", "week", 78},        {"monthly", "month", 335},
-	{"models", "model", 30},        {"providers", "provider", 30}, {"operations", "operation", 30},
-	{"sessions", "session_id", 30}, {"errors", "error_type", 30},
+	{"daily", "day", 30},
+	{"weekly", "week", 78},
+	{"monthly", "month", 335},
+	{"hourly", "hour", 2},
+	{"models", "model", 30},
+	{"providers", "provider", 30},
+	{"operations", "operation", 30},
+	{"sessions", "session_id", 30},
+	{"errors", "error_type", 30},
+	{"blocks", "block", 7},
 };
 enum { VIEW_KINDS = sizeof(view_kinds) / sizeof(view_kinds[0]), DAYS_DEFAULT = 30, DAYS_MAX = 36500 };
 
@@ -426,7 +433,8 @@ const struct command command_report = {
 	.name = "report",
 	.operands = "[VIEW]",
 	.summary = "show usage by day, model, session or what you like",
-	.details = "Views: daily weekly monthly models providers operations sessions errors",
+	.details = "Views: daily weekly monthly hourly models providers operations sessions errors\n       blocks (of "
+		   "five hours)",
 	.run = run,
 	.operand_word = kind_name,
 };

@@ -94,6 +94,14 @@ void facts_add_file(struct facts *facts, struct names *names, const struct ul_co
 /* Its rows and histograms alone, which a checkpoint has too; the names are known. */
 void facts_add_records(struct facts *facts, const uint32_t *name_of, const struct ul_container *file);
 
+/* A day's facts where they are: in a valid fact file, its strings being these names, and in memory beside it; either may be NULL. */
+struct facts_parts {
+	int32_t day;
+	const struct ul_container *file;
+	const uint32_t *name_of;
+	const struct facts *facts;
+};
+
 /* Add rows, such as those that stand in for a fact file that is lost. */
 void facts_add_row(struct facts *facts, const struct ul_row *row);
 

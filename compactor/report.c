@@ -105,8 +105,16 @@ static bool is_of_histograms(const struct report_key *key)
 	return is_of_rows(key) && (is_of_quarters(key) || is_operation(key));
 }
 
-bool report_takes_rows(const struct report *report)
+/* Attributes are dimensions if they stand beside the metadata, or the log groups by them. */
+bool report_takes_rows(const struct report *report, const struct ul_conf *conf)
 {
+	for (uint32_t i = OWN_ATTRIBUTES; i < report->attribute_count; i++) {
+		uint32_t j = 0;
+		while (j < conf->group_by_count && strcmp(conf->group_by[j], report->attributes[i]) != 0)
+			j++;
+		if (j == conf->group_by_count)
+			return false;
+	}
 	return all_keys(report, is_of_rows);
 }
 
@@ -118,6 +126,16 @@ bool report_takes_quarters(const struct report *report)
 bool report_takes_histograms(const struct report *report)
 {
 	return all_keys(report, is_of_histograms);
+}
+
+static bool is_no_block(const struct report_key *key)
+{
+	return key->kind != KEY_BLOCK;
+}
+
+bool report_needs_blocks(const struct report *report)
+{
+	return !all_keys(report, is_no_block);
 }
 
 /* ---- open ------------------------------------------------------------------------------------------------------ */
@@ -297,12 +315,6 @@ static int32_t month_of(int32_t day)
 	return date.year * 12 + (int32_t)date.month - 1;
 }
 
-static int32_t hour_of(int32_t quarter)
-{
-	struct calendar_hour hour = {0};
-	return calendar_hour_of(&hour, quarter);
-}
-
 /* The block that a quarter is in. Each quarter with calls is in one. */
 static int32_t block_of(const struct report *report, int32_t quarter)
 {
@@ -317,7 +329,7 @@ static int32_t block_of(const struct report *report, int32_t quarter)
 	return low ? report->blocks[low - 1] : quarter;
 }
 
-static uint32_t value_of(const struct report *report, const struct report_key *key, const struct item *item)
+static uint32_t value_of(struct report *report, const struct report_key *key, const struct item *item)
 {
 	switch (key->kind) {
 	case KEY_DAY:
@@ -327,7 +339,7 @@ static uint32_t value_of(const struct report *report, const struct report_key *k
 	case KEY_MONTH:
 		return (uint32_t)month_of(item->day);
 	case KEY_HOUR:
-		return (uint32_t)hour_of(item->quarter);
+		return (uint32_t)calendar_hour_of(&report->hour, item->quarter);
 	case KEY_BLOCK:
 		return (uint32_t)block_of(report, item->quarter);
 	case KEY_PROVIDER:
@@ -376,6 +388,14 @@ static void note_day(struct report_group *group, int32_t day)
 	group->last_day = day > group->last_day ? day : group->last_day;
 }
 
+static void add_times(struct report_group *group, const struct ul_row *row)
+{
+	add(&group->timed_calls[0], row->latency_calls);
+	add(&group->timed_us[0], row->latency_sum_us);
+	add(&group->timed_calls[1], row->ttft_calls);
+	add(&group->timed_us[1], row->ttft_sum_us);
+}
+
 static void add_row(struct report *report, int32_t day, const struct ul_row *row)
 {
 	struct report_maker maker;
@@ -394,28 +414,48 @@ static void add_row(struct report *report, int32_t day, const struct ul_row *row
 		note_day(group, day);
 		if (!sum_add_row(&group->sum, row, reading.failed))
 			report->error = -EOVERFLOW;
-		add(&group->timed_calls[0], row->latency_calls);
-		add(&group->timed_us[0], row->latency_sum_us);
-		add(&group->timed_calls[1], row->ttft_calls);
-		add(&group->timed_us[1], row->ttft_sum_us);
+		add_times(group, row);
 	}
 }
 
-static void add_bucket(struct report *report, struct report_grouping *grouping, struct report_group *group,
-		       enum ul_measure measure, uint32_t bucket, int64_t count)
+/* The histogram of a group; FACTS_NOWHERE: no memory. */
+static uint32_t find_histogram(struct report *report, struct report_grouping *grouping,
+			       const struct report_group *group, enum ul_measure measure)
 {
 	const struct call_names names = {.provider = table_number(&grouping->groups, group)};
 	uint32_t number = facts_find_histogram(&grouping->histograms, &names, measure);
-	int64_t *sum = number == (uint32_t)FACTS_NOWHERE ? NULL : facts_reach(&grouping->histograms, number, bucket);
-	if (!sum) {
+	if (number == (uint32_t)FACTS_NOWHERE)
 		report->error = -ENOMEM;
-		return;
-	}
-	add(sum, count);
-	add(&group->seen_calls[measure - 1], count);
+	return number;
 }
 
-static void add_histogram(struct report *report, int32_t day, const struct histogram *histogram)
+static void add_bucket(struct report *report, struct report_grouping *grouping, uint32_t histogram, uint32_t bucket,
+		       int64_t count)
+{
+	int64_t *sum = facts_reach(&grouping->histograms, histogram, bucket);
+	if (sum)
+		add(sum, count);
+	else
+		report->error = -ENOMEM;
+}
+
+/* A histogram on its way into the groups: buckets of a file, or counts in memory. */
+struct added_histogram {
+	uint32_t provider, model, operation;
+	enum ul_measure measure;
+	const struct ul_bucket *buckets; /* NULL: `counts` from bucket `first` on */
+	const int64_t *counts;
+	uint32_t first, count;
+};
+
+static struct ul_bucket bucket_of(const struct added_histogram *histogram, uint32_t i)
+{
+	if (histogram->buckets)
+		return histogram->buckets[i];
+	return (struct ul_bucket){.bucket = histogram->first + i, .count = histogram->counts[i]};
+}
+
+static void add_histogram(struct report *report, int32_t day, const struct added_histogram *histogram)
 {
 	struct report_maker maker;
 	struct report_reading reading = {.values = {[OPERATION] = histogram->operation}};
@@ -423,38 +463,96 @@ static void add_histogram(struct report *report, int32_t day, const struct histo
 	    !is_wanted(report, false, reading_matches, &reading) || !histogram->count)
 		return;
 	const struct item item = {.day = day, .maker = &maker, .reading = &reading};
-	for (size_t i = 0; i < grouping_count(report); i++) {
+	for (size_t i = 0; i < grouping_count(report) && !report->error; i++) {
 		struct report_grouping *grouping = &report->groupings[i];
 		struct report_group *group = find_group(report, grouping, &item);
+		uint32_t number =
+			group ? find_histogram(report, grouping, group, histogram->measure) : (uint32_t)FACTS_NOWHERE;
 		/* The last one first, so that the window grows at most twice. */
-		for (uint32_t j = histogram->count; j-- && group && !report->error;)
-			if (histogram->counts[j])
-				add_bucket(report, grouping, group, histogram->measure, histogram->first + j,
-					   histogram->counts[j]);
+		for (uint32_t j = histogram->count; j-- && number != (uint32_t)FACTS_NOWHERE && !report->error;) {
+			struct ul_bucket bucket = bucket_of(histogram, j);
+			if (!bucket.count)
+				continue;
+			add_bucket(report, grouping, number, bucket.bucket, bucket.count);
+			add(&group->seen_calls[histogram->measure - 1], bucket.count);
+		}
 	}
 }
 
-int report_add_rows(struct report *report, const struct facts *facts)
+static void add_file(struct report *report, const struct facts_parts *parts, bool histograms)
 {
-	if (facts->day < report->first_day || facts->day > report->last_day)
-		return report->error;
+	uint64_t count, bucket_count;
+	const uint32_t *name_of = parts->name_of;
+	const struct ul_row *rows = ul_container_records(parts->file, UL_SECTION_ROWS, &count);
+	for (uint64_t i = 0; i < count && !report->error; i++) {
+		struct ul_row row = rows[i];
+		row.provider = name_of[row.provider];
+		row.model = name_of[row.model];
+		row.dimensions = name_of[row.dimensions];
+		add_row(report, parts->day, &row);
+	}
+	const struct ul_bucket *buckets = ul_container_records(parts->file, UL_SECTION_BUCKETS, &bucket_count);
+	const struct ul_histogram *records = ul_container_records(parts->file, UL_SECTION_HISTOGRAMS, &count);
+	for (uint64_t i = 0; i < count && histograms && !report->error; i++) {
+		const struct added_histogram added = {.provider = name_of[records[i].provider],
+						      .model = name_of[records[i].model],
+						      .operation = name_of[records[i].operation],
+						      .measure = (enum ul_measure)records[i].measure,
+						      .buckets = buckets + records[i].first_bucket,
+						      .count = records[i].bucket_count};
+		add_histogram(report, parts->day, &added);
+	}
+}
+
+static void add_facts(struct report *report, const struct facts *facts, bool histograms)
+{
 	for (uint32_t i = 0; i < facts->rows.count && !report->error; i++)
 		add_row(report, facts->day, table_record(&facts->rows, i));
+	for (uint32_t i = 0; i < facts->histograms.count && histograms && !report->error; i++) {
+		const struct histogram *record = table_record(&facts->histograms, i);
+		const struct added_histogram added = {.provider = record->provider,
+						      .model = record->model,
+						      .operation = record->operation,
+						      .measure = (enum ul_measure)record->measure,
+						      .counts = record->counts,
+						      .first = record->first,
+						      .count = record->count};
+		add_histogram(report, facts->day, &added);
+	}
+}
+
+int report_add_rows(struct report *report, const struct facts_parts *parts)
+{
 	bool histograms = report_takes_histograms(report);
-	for (uint32_t i = 0; i < facts->histograms.count && histograms && !report->error; i++)
-		add_histogram(report, facts->day, table_record(&facts->histograms, i));
+	if (parts->day < report->first_day || parts->day > report->last_day)
+		return report->error;
+	report->has_rows = true;
+	if (parts->file)
+		add_file(report, parts, histograms);
+	if (parts->facts)
+		add_facts(report, parts->facts, histograms);
 	return report->error ? report->error : report->names->error;
+}
+
+/* The day that a quarter is of; false: it is not in the period. A block belongs to the day that it begins in. */
+static bool find_day(const struct report *report, int32_t quarter, int32_t *day)
+{
+	*day = calendar_quarter_day(report->block_count ? block_of(report, quarter) : quarter);
+	return *day >= report->first_day && *day <= report->last_day;
+}
+
+bool report_has_quarter(struct report *report, int32_t quarter)
+{
+	int32_t day;
+	return find_day(report, quarter, &day);
 }
 
 static void add_quarter(struct report *report, const struct ul_sum *quarter)
 {
 	struct report_maker maker;
-	if (!report_find_maker(report, quarter->first, quarter->second, &maker) || !maker.wanted)
-		return;
 	struct item item = {.quarter = quarter->number, .maker = &maker};
-	/* A block belongs to the day that it begins in. */
-	item.day = calendar_quarter_day(report->block_count ? block_of(report, quarter->number) : quarter->number);
-	if (item.day < report->first_day || item.day > report->last_day)
+	if (!find_day(report, quarter->number, &item.day) ||
+	    !report_find_maker(report, quarter->first, quarter->second, &maker) || !maker.wanted)
 		return;
 	for (size_t i = 0; i < grouping_count(report); i++) {
 		struct report_group *group = find_group(report, &report->groupings[i], &item);
@@ -466,11 +564,67 @@ static void add_quarter(struct report *report, const struct ul_sum *quarter)
 	}
 }
 
-int report_add_quarters(struct report *report, const struct facts *facts)
+int report_add_quarters(struct report *report, const struct facts_parts *parts)
 {
-	for (uint32_t i = 0; i < facts->quarters.count && !report->error; i++)
-		add_quarter(report, table_record(&facts->quarters, i));
+	uint64_t count = 0;
+	const struct ul_sum *quarters =
+		parts->file ? ul_container_records(parts->file, UL_SECTION_QUARTERS, &count) : NULL;
+	for (uint64_t i = 0; i < count && !report->error; i++) {
+		struct ul_sum quarter = quarters[i];
+		quarter.first = parts->name_of[quarter.first];
+		quarter.second = parts->name_of[quarter.second];
+		add_quarter(report, &quarter);
+	}
+	for (uint32_t i = 0; parts->facts && i < parts->facts->quarters.count && !report->error; i++)
+		add_quarter(report, table_record(&parts->facts->quarters, i));
 	return report->error ? report->error : report->names->error;
+}
+
+/* One value, or one less: `calls` is 1 or -1, and so is its sum's sign. */
+static void add_value(struct report *report, struct report_grouping *grouping, struct report_group *group,
+		      enum ul_measure measure, int64_t calls, int64_t sum_us)
+{
+	uint32_t number = calls ? find_histogram(report, grouping, group, measure) : (uint32_t)FACTS_NOWHERE;
+	if (number == (uint32_t)FACTS_NOWHERE)
+		return;
+	add_bucket(report, grouping, number, ul_bucket_of((uint64_t)(calls * sum_us)), calls);
+	add(&group->seen_calls[measure - 1], calls);
+}
+
+static void add_call_to(struct report *report, struct report_grouping *grouping, const struct item *item,
+			const struct report_call *call, bool counted)
+{
+	const struct ul_row *row = &call->row;
+	struct report_group *group = counts_in(grouping, row->scope) ? find_group(report, grouping, item) : NULL;
+	if (!group)
+		return;
+	add(&group->scanned_calls, row->calls);
+	add_value(report, grouping, group, UL_MEASURE_LATENCY, row->latency_calls, row->latency_sum_us);
+	add_value(report, grouping, group, UL_MEASURE_TTFT, row->ttft_calls, row->ttft_sum_us);
+	if (!report->has_rows)
+		add_times(group, row);
+	if (!counted)
+		return;
+	note_day(group, item->day);
+	if (!sum_add_row(&group->sum, row, item->reading->failed))
+		report->error = -EOVERFLOW;
+}
+
+bool report_add_call(struct report *report, const struct report_call *call, bool counted)
+{
+	struct item item = {.quarter = quarter_of(call->time_ns), .maker = call->maker, .reading = call->reading};
+	if (report->block_count) {
+		if (!find_day(report, item.quarter, &item.day))
+			return false;
+	} else {
+		item.day = calendar_day(&report->calendar, call->time_ns);
+		if (item.day < report->first_day || item.day > report->last_day)
+			return false;
+	}
+	report->scanned = true;
+	for (size_t i = 0; i < grouping_count(report) && call->maker->wanted && call->reading->wanted; i++)
+		add_call_to(report, &report->groupings[i], &item, call, counted);
+	return true;
 }
 
 static int compare_quarters(const void *left, const void *right)
@@ -486,7 +640,7 @@ void report_set_blocks(struct report *report, int32_t *quarters, size_t count)
 		qsort(quarters, count, sizeof(*quarters), compare_quarters);
 	for (size_t i = 0; i < count; i++)
 		if (!blocks || quarters[i] - quarters[blocks - 1] >= REPORT_BLOCK_QUARTERS)
-			quarters[blocks++] = hour_of(quarters[i]);
+			quarters[blocks++] = calendar_hour_of(&report->hour, quarters[i]);
 	free(report->blocks);
 	report->blocks = quarters;
 	report->block_count = blocks;
@@ -575,11 +729,12 @@ bool report_value(const struct report_lines *lines, const struct report_line *li
 }
 
 /* Quantiles are known where all calls of the group were seen. */
-static void find_quantiles(struct report_grouping *grouping, struct report_line *line)
+static void find_quantiles(const struct report *report, struct report_grouping *grouping, struct report_line *line)
 {
+	if (!line->group || (report->scanned && line->group->scanned_calls != line->group->sum.calls))
+		return;
 	for (int i = 0; i < 2; i++) {
-		if (!line->group || line->group->seen_calls[i] <= 0 ||
-		    line->group->seen_calls[i] != line->group->timed_calls[i])
+		if (line->group->seen_calls[i] <= 0 || line->group->seen_calls[i] != line->group->timed_calls[i])
 			continue;
 		const struct call_names names = {.provider = table_number(&grouping->groups, line->group)};
 		uint32_t number =
@@ -640,7 +795,8 @@ static bool is_empty(const struct report_group *group)
 	return sum_is_zero(&group->sum);
 }
 
-static int list_groups(struct report_grouping *grouping, struct report_line **items, size_t *count)
+static int list_groups(const struct report *report, struct report_grouping *grouping, struct report_line **items,
+		       size_t *count)
 {
 	*items = os_allocate(grouping->groups.count + (size_t)1, sizeof(**items));
 	if (!*items)
@@ -651,7 +807,7 @@ static int list_groups(struct report_grouping *grouping, struct report_line **it
 			continue;
 		struct report_line *line = &(*items)[(*count)++];
 		line->group = group;
-		find_quantiles(grouping, line);
+		find_quantiles(report, grouping, line);
 	}
 	return 0;
 }
@@ -671,7 +827,7 @@ static int hand_out_parts(struct report *report, struct report_lines *lines, str
 	struct report_line **line_of = os_allocate(shown->groups.count + (size_t)1, sizeof(struct report_line *));
 	struct report_line *items = NULL;
 	size_t count = 0;
-	int error = line_of ? list_groups(parts, &items, &count) : -ENOMEM;
+	int error = line_of ? list_groups(report, parts, &items, &count) : -ENOMEM;
 	for (size_t i = 0; i < lines->count && !error; i++)
 		if (lines->items[i].group)
 			line_of[table_number(&shown->groups, lines->items[i].group)] = &lines->items[i];
@@ -729,9 +885,9 @@ int report_make_lines(struct report *report, struct report_lines *lines, struct 
 	*lines = (struct report_lines){0};
 	if (all->groups.count) {
 		lines->all.group = table_record(&all->groups, 0);
-		find_quantiles(all, &lines->all);
+		find_quantiles(report, all, &lines->all);
 	}
-	int error = list_groups(shown, &lines->items, &lines->count);
+	int error = list_groups(report, shown, &lines->items, &lines->count);
 	if (error)
 		return error;
 	sort(report, lines, shown, order, lines->items, lines->count);

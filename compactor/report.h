@@ -6,6 +6,7 @@
 #define USAGELOG_REPORT_H
 
 #include "calendar.h"
+#include "conf.h"
 #include "facts.h"
 #include "json.h"
 #include "latency.h"
@@ -35,6 +36,7 @@ struct report_group {
 	struct ul_sum sum;
 	int64_t timed_calls[2], timed_us[2]; /* calls with a latency, with a time to first token; their sums */
 	int64_t seen_calls[2];               /* those in histograms */
+	int64_t scanned_calls;               /* calls that were added one by one */
 	int32_t first_day, last_day;
 };
 
@@ -65,7 +67,11 @@ struct report {
 	struct table readings; /* by dimensions */
 	int32_t *blocks;       /* the first quarters of blocks, in order */
 	size_t block_count;
-	int error; /* -ENOMEM or -EOVERFLOW, for good */
+	struct calendar calendar;
+	struct calendar_hour hour;
+	bool has_rows; /* rows were added, which tell how many calls have a latency */
+	bool scanned;  /* calls were added one by one, to make histograms */
+	int error;     /* -ENOMEM or -EOVERFLOW, for good */
 };
 
 /* A key by its name, as --by and --where take it: day, week, month, hour, block, provider, model, operation, error_type, service_tier,
@@ -77,16 +83,33 @@ void report_open(struct report *report);
 void report_close(struct report *report);
 
 /* What the keys and filters can be answered from. */
-bool report_takes_rows(const struct report *report);       /* rows of facts, if days are the log's */
+bool report_takes_rows(const struct report *report,
+		       const struct ul_conf *conf);        /* rows of facts, if days are the log's */
 bool report_takes_quarters(const struct report *report);   /* quarters of facts */
-bool report_takes_histograms(const struct report *report); /* histograms of facts, likewise */
+bool report_takes_histograms(const struct report *report); /* histograms of facts, if days are the log's */
 
 /* Add a day's rows, with the histograms if they can be taken; or its quarters. 0 or `error`. */
-int report_add_rows(struct report *report, const struct facts *facts);
-int report_add_quarters(struct report *report, const struct facts *facts);
+int report_add_rows(struct report *report, const struct facts_parts *parts);
+int report_add_quarters(struct report *report, const struct facts_parts *parts);
+
+/* Is a quarter of an hour in the period? */
+bool report_has_quarter(struct report *report, int32_t quarter);
+
+/* One call, reversal or opening balance, as a row of its own. */
+struct report_call {
+	int64_t time_ns;
+	const struct report_maker *maker;
+	const struct report_reading *reading;
+	struct ul_row row;
+};
+/* Add it, if it is wanted: all of it, or, unless `counted`, only what rows and quarters do not tell. False: it is not of the period. */
+bool report_add_call(struct report *report, const struct report_call *call, bool counted);
 
 /* Out of what the blocks are made, all quarters with calls, in any order; one list, malloc'd, that is the report's from then on. */
 void report_set_blocks(struct report *report, int32_t *quarters, size_t count);
+
+/* Do keys need blocks? */
+bool report_needs_blocks(const struct report *report);
 
 /* What one attribute set says, and whether filters want such calls. */
 struct report_reading {

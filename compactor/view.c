@@ -2,6 +2,7 @@
 #include "view.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "calendar.h"
 
@@ -115,43 +116,74 @@ static void report_day(struct view *view, const struct ul_day *day, const struct
 					      : usagelog_strerror(file->error));
 }
 
+typedef int (*parts_fn)(void *arg, const struct facts_parts *parts);
+
 /* All that there is of a day, pending calls included. */
-static int gather_day(struct view *view, const struct checkpoint *whole, const struct ul_day *day, struct facts *facts)
+static int visit_day(struct view *view, const struct checkpoint *whole, const struct ul_day *day, parts_fn visit,
+		     void *arg)
 {
 	struct stored_file file = {.state = FILE_SOUND};
-	const struct facts *pending = fold_find_day(&view->pending.fold, day->day);
+	struct facts stand_in;
+	struct facts_parts parts = {.day = day->day, .facts = fold_find_day(&view->pending.fold, day->day)};
+	uint32_t *name_of = NULL;
+	int error = 0;
+	facts_init(&stand_in, day->day);
 	if (day->generation)
 		store_read_day(view->directory.fd, day, &view->directory.conf.log_id, &file);
 	if (file.state != FILE_SOUND) {
 		/* What stands in for a file has the pending calls too. */
 		report_day(view, day, &file);
-		totals_stand_in(&whole->totals, &view->names, facts);
-	} else {
-		if (day->generation)
-			facts_add_file(facts, &view->names, &file.container);
-		if (pending)
-			facts_add_facts(facts, pending);
+		totals_stand_in(&whole->totals, &view->names, &stand_in);
+		parts.facts = &stand_in;
+		error = stand_in.error;
+	} else if (day->generation) {
+		parts.file = &file.container;
+		parts.name_of = name_of = names_of_file(&view->names, &file.container);
+		error = name_of ? 0 : -ENOMEM;
 	}
+	if (!error)
+		error = visit(arg, &parts);
+	free(name_of);
 	stored_file_clear(&file);
-	return facts->error;
+	facts_clear(&stand_in);
+	return error;
+}
+
+int view_visit_parts(struct view *view, const struct checkpoint *whole, int32_t first, int32_t last, parts_fn visit,
+		     void *arg)
+{
+	int error = 0;
+	for (size_t i = 0; i < whole->day_count && !error; i++)
+		if (whole->days[i].day >= first && whole->days[i].day <= last)
+			error = visit_day(view, whole, &whole->days[i], visit, arg);
+	return error;
+}
+
+struct whole_days {
+	struct view *view;
+	int (*visit)(void *arg, const struct facts *facts);
+	void *arg;
+};
+
+static int add_up(void *arg, const struct facts_parts *parts)
+{
+	const struct whole_days *days = arg;
+	struct facts facts;
+	facts_init(&facts, parts->day);
+	if (parts->file)
+		facts_add_file(&facts, &days->view->names, parts->file);
+	if (parts->facts)
+		facts_add_facts(&facts, parts->facts);
+	int error = facts.error ? facts.error : days->visit(days->arg, &facts);
+	facts_clear(&facts);
+	return error;
 }
 
 int view_visit_days(struct view *view, const struct checkpoint *whole, int32_t first, int32_t last,
 		    int (*visit)(void *arg, const struct facts *facts), void *arg)
 {
-	int error = 0;
-	for (size_t i = 0; i < whole->day_count && !error; i++) {
-		const struct ul_day *day = &whole->days[i];
-		if (day->day < first || day->day > last)
-			continue;
-		struct facts facts;
-		facts_init(&facts, day->day);
-		error = gather_day(view, whole, day, &facts);
-		if (!error)
-			error = visit(arg, &facts);
-		facts_clear(&facts);
-	}
-	return error;
+	struct whole_days days = {view, visit, arg};
+	return view_visit_parts(view, whole, first, last, add_up, &days);
 }
 
 struct sum_up {

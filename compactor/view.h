@@ -36,4 +36,8 @@ int view_sum_days(struct view *view, const struct checkpoint *whole, int32_t fir
 int view_visit_days(struct view *view, const struct checkpoint *whole, int32_t first, int32_t last,
 		    int (*visit)(void *arg, const struct facts *facts), void *arg);
 
+/* The same without adding a day's parts up, for who adds them up himself. */
+int view_visit_parts(struct view *view, const struct checkpoint *whole, int32_t first, int32_t last,
+		     int (*visit)(void *arg, const struct facts_parts *parts), void *arg);
+
 #endif
