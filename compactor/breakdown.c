@@ -6,6 +6,7 @@
 
 #include "context.h"
 #include "money.h"
+#include "providers.h"
 
 enum { BY_MODEL, BY_PROVIDER, BY_OPERATION, BY_ERROR, BY_COUNT };
 
@@ -69,6 +70,30 @@ void breakdown_clear(struct breakdown *breakdown)
 	sum_list_clear(&breakdown->providers);
 	sum_list_clear(&breakdown->operations);
 	sum_list_clear(&breakdown->errors);
+}
+
+int breakdown_join_providers(struct breakdown *breakdown, struct names *names)
+{
+	struct table joined;
+	struct sum_list list = {0};
+	int error = 0;
+	table_init(&joined, sizeof(struct ul_sum));
+	for (size_t i = 0; i < breakdown->providers.count && !error; i++) {
+		const struct ul_sum *part = &breakdown->providers.items[i];
+		struct ul_sum key = {.first = provider_name(names, part->first)};
+		struct ul_sum *sum = table_get(&joined, &key);
+		error = !sum ? -ENOMEM : sum_add(sum, part) ? 0 : -EOVERFLOW;
+	}
+	if (!error)
+		error = sum_list_gather(&list, &joined, NULL);
+	table_clear(&joined);
+	if (error) {
+		sum_list_clear(&list);
+		return error;
+	}
+	sum_list_clear(&breakdown->providers);
+	breakdown->providers = list;
+	return names->error;
 }
 
 static int compare_names(const void *left, const void *right, void *names)

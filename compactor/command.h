@@ -10,9 +10,10 @@
 
 enum exit_status {
 	STATUS_DONE = 0,
-	STATUS_PART = 1,  /* done in part: some input was refused */
-	STATUS_BUSY = 2,  /* another compactor runs */
-	STATUS_FILES = 8, /* could not read or write; there is no such log */
+	STATUS_PART = 1,   /* done in part: some input was refused */
+	STATUS_BUSY = 2,   /* another compactor runs */
+	STATUS_BUDGET = 3, /* report: a budget is exceeded */
+	STATUS_FILES = 8,  /* could not read or write; there is no such log */
 	STATUS_USAGE = 16,
 	/* verify only, a bit mask: */
 	STATUS_RESIDUE = 1, /* with --strict */

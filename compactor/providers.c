@@ -27,11 +27,13 @@ static const char *const providers[][NAMES_MAX] = {
 	{"xai", "x_ai", "x.ai", "x-ai"},
 };
 
-const char *provider_find(const char *name, size_t bytes)
+uint32_t provider_name(struct names *names, uint32_t provider)
 {
+	struct ul_text name = names_text(names, provider);
 	for (size_t i = 0; i < sizeof(providers) / sizeof(providers[0]); i++)
 		for (size_t j = 0; j < NAMES_MAX && providers[i][j]; j++)
-			if (strlen(providers[i][j]) == bytes && strncasecmp(providers[i][j], name, bytes) == 0)
-				return providers[i][0];
-	return NULL;
+			if (strlen(providers[i][j]) == name.bytes &&
+			    strncasecmp(providers[i][j], name.text, name.bytes) == 0)
+				return names_intern(names, providers[i][0], strlen(providers[i][0]));
+	return provider;
 }

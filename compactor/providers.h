@@ -5,9 +5,9 @@
 #ifndef USAGELOG_PROVIDERS_H
 #define USAGELOG_PROVIDERS_H
 
-#include <stddef.h>
+#include "names.h"
 
-/* What a provider is called in reports; NULL: as it is. Letters are equal in either case. */
-const char *provider_find(const char *name, size_t bytes);
+/* What a provider is called in reports, itself if it has no other name. Letters are equal in either case. */
+uint32_t provider_name(struct names *names, uint32_t provider);
 
 #endif

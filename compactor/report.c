@@ -236,9 +236,7 @@ bool report_find_maker(struct report *report, uint32_t provider, uint32_t model,
 		return false;
 	}
 	if (!maker->known) {
-		struct ul_text given = names_text(report->names, provider);
-		const char *name = report->raw_names ? NULL : provider_find(given.text, given.bytes);
-		maker->shown_provider = name ? names_intern(report->names, name, strlen(name)) : provider;
+		maker->shown_provider = report->raw_names ? provider : provider_name(report->names, provider);
 		maker->wanted = is_wanted(report, true, maker_matches, maker);
 		maker->known = true;
 	}

@@ -60,6 +60,7 @@ struct report {
 	uint32_t filter_count;
 	struct report_grouping groupings[GROUPINGS]; /* their keys */
 	bool breakdown;
+	bool sums_only; /* no quantiles are wanted */
 
 	const char *attributes[REPORT_ATTRIBUTES_MAX];
 	uint32_t attribute_count;

@@ -100,10 +100,9 @@ static void put_line(struct json_text *json, const struct report_shown *shown, c
 	json_end(json);
 }
 
-int report_put_json(struct json_text *json, const struct report_shown *shown)
+void report_put_json(struct json_text *json, const struct report_shown *shown)
 {
 	const struct fold *fold = &shown->view->pending.fold;
-	json_begin_object(json, json_key(""));
 	if (shown->name)
 		json_string(json, json_key("view"), json_key(shown->name));
 	else
@@ -123,8 +122,6 @@ int report_put_json(struct json_text *json, const struct report_shown *shown)
 	json_integer(json, json_key("folded"), (int64_t)checkpoint_calls(shown->view->from));
 	json_integer(json, json_key("pending"), (int64_t)(fold->calls + fold->balances));
 	json_integer(json, json_key("damaged"), (int64_t)fold->counts.damaged);
-	json_end(json);
-	return json->error;
 }
 
 /* ---- CSV ------------------------------------------------------------------------------------------------------- */

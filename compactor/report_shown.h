@@ -21,8 +21,8 @@ struct report_shown {
 	int32_t days_asked;    /* 0: all */
 };
 
-/* 0 or -ENOMEM. */
-int report_put_json(struct json_text *json, const struct report_shown *shown);
+/* Members of the object that was begun. */
+void report_put_json(struct json_text *json, const struct report_shown *shown);
 /* How it looks on a terminal, or elsewhere. */
 struct report_style {
 	size_t width; /* columns; 0: as many as it takes */
@@ -33,8 +33,6 @@ struct report_style {
 
 /* A table with its totals, and what is to be said of it. 0 or -ENOMEM. */
 int report_print_text(FILE *stream, const struct report_shown *shown, const struct report_style *style);
-/* A day as the locale has it; without one YYYY-MM-DD. */
-void report_print_day(char *out, size_t out_bytes, locale_t locale, int32_t day);
 
 /* A line of names first; numbers exact; names that a spreadsheet would take for a formula after a quote. */
 void report_print_csv(FILE *stream, const struct report_shown *shown);

@@ -152,6 +152,6 @@ int report_gather(struct report *report, struct view *view, const struct checkpo
 					 report->last_day + OTHER_ZONE_DAYS, add_quarters, report);
 	else
 		return count_calls(report, view, whole);
-	bool all_told = own_zone && report_takes_histograms(report);
+	bool all_told = report->sums_only || (own_zone && report_takes_histograms(report));
 	return error || all_told ? error : report_scan(report, view, false, &calls);
 }

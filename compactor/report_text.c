@@ -1,20 +1,17 @@
 /* A report for people: a table as wide as the terminal, aligned by libsmartcols. */
 #include <errno.h>
-#include <inttypes.h>
-#include <langinfo.h>
 #include <libsmartcols/libsmartcols.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <wchar.h>
 
 #include "command.h"
 #include "os.h"
+#include "report_cells.h"
 #include "report_shown.h"
 
-enum { CELL_BYTES = 64, GAP_COLUMNS = 1, BAR_COLUMNS = 10, NAME_COLUMNS_MIN = 16 };
+enum { GAP_COLUMNS = 1, BAR_COLUMNS = 10, NAME_COLUMNS_MIN = 16 };
 
 static const char bold[] = "\033[1m", red[] = "\033[31m", cyan[] = "\033[36m";
 
@@ -44,8 +41,8 @@ static const struct {
 
 struct cells {
 	char *keys[REPORT_KEYS_MAX]; /* malloc'd */
-	char figures[REPORT_COLUMNS][CELL_BYTES];
-	char brief[REPORT_COLUMNS][CELL_BYTES]; /* of columns of tokens */
+	char figures[REPORT_COLUMNS][REPORT_CELL_BYTES];
+	char brief[REPORT_COLUMNS][REPORT_CELL_BYTES]; /* of columns of tokens */
 	char bar[4 * BAR_COLUMNS + 1];
 	const struct report_line *line;
 	bool is_part, is_total;
@@ -64,99 +61,34 @@ struct text {
 
 /* ---- cells ----------------------------------------------------------------------------------------------------- */
 
-/* The locale's signs in place of those that money_show() and count_show() put. */
-static void localize(const struct text *text, char cell[CELL_BYTES])
-{
-	char plain[CELL_BYTES];
-	const char *point, *separator;
-	size_t used = 0;
-	if (!text->style->locale)
-		return;
-	point = nl_langinfo_l(RADIXCHAR, text->style->locale);
-	separator = nl_langinfo_l(THOUSEP, text->style->locale);
-	memcpy(plain, cell, CELL_BYTES);
-	for (const char *at = plain; *at && used + MB_LEN_MAX < CELL_BYTES; at++) {
-		const char *sign = *at == '.' ? point : *at == ',' ? separator : NULL;
-		if (sign)
-			used += (size_t)snprintf(cell + used, CELL_BYTES - used, "%s", sign);
-		else
-			cell[used++] = *at;
-	}
-	cell[used] = '\0';
-}
-
-/* 999, 1.23k, 45.6M, 789G. */
-static void print_brief(char out[CELL_BYTES], money_t value)
-{
-	static const char units[] = "kMGTPE";
-	money_t size = value < 0 ? -value : value, unit = 1;
-	int u = -1;
-	while (size / unit >= 1000 && units[u + 1]) {
-		unit *= 1000;
-		u++;
-	}
-	if (u < 0) {
-		snprintf(out, CELL_BYTES, "%" PRId64, (int64_t)value);
-		return;
-	}
-	/* Cut, not rounded: what is shown was reached. */
-	int whole = (int)(size / unit), hundredths = (int)(size * 100 / unit % 100);
-	const char *sign = value < 0 ? "-" : "";
-	if (whole < 10)
-		snprintf(out, CELL_BYTES, "%s%d.%02d%c", sign, whole, hundredths, units[u]);
-	else if (whole < 100)
-		snprintf(out, CELL_BYTES, "%s%d.%d%c", sign, whole, hundredths / 10, units[u]);
-	else
-		snprintf(out, CELL_BYTES, "%s%d%c", sign, whole, units[u]);
-}
-
-/* 812ms, 1.53s, 26.1s, 2m05s. */
-static void print_duration(char out[CELL_BYTES], int64_t us)
-{
-	enum { MS = 1000, SECOND = 1000 * MS, MINUTE = 60 * SECOND };
-	if (us < 10 * MS)
-		snprintf(out, CELL_BYTES, "%d.%dms", (int)(us / MS), (int)(us % MS / 100));
-	else if (us < SECOND)
-		snprintf(out, CELL_BYTES, "%dms", (int)(us / MS));
-	else if (us < 10 * SECOND)
-		snprintf(out, CELL_BYTES, "%d.%02ds", (int)(us / SECOND), (int)(us % SECOND / (10 * MS)));
-	else if (us < MINUTE)
-		snprintf(out, CELL_BYTES, "%d.%ds", (int)(us / SECOND), (int)(us % SECOND / (100 * MS)));
-	else
-		snprintf(out, CELL_BYTES, "%" PRId64 "m%02ds", us / MINUTE, (int)(us % MINUTE / SECOND));
-}
-
 /* Cents are what people count in; less than one is shown in four decimals. */
 static unsigned cost_decimals(const struct text *text)
 {
-	enum { USD = 4 };
 	money_t all = money_of(report_line_group(&text->shown->lines->all)->sum.cost_pico_usd);
-	return all < (money_t)10 * 1000000000000 && all > -(money_t)10 * 1000000000000 ? USD : 2;
+	return all < 10 * REPORT_USD && all > -10 * REPORT_USD ? 4 : 2;
 }
 
 static void print_figure(struct text *text, struct cells *cells, enum report_column column)
 {
-	char shown[MONEY_SHOWN_BYTES], *out = cells->figures[column];
+	char *out = cells->figures[column];
+	locale_t locale = text->style->locale;
 	money_t value;
 	if (!report_value(text->shown->lines, cells->line, column, &value)) {
-		snprintf(out, CELL_BYTES, "-");
+		value = 0;
+		snprintf(out, REPORT_CELL_BYTES, "-");
 	} else if (column == COLUMN_COST) {
-		money_show(shown, value, cost_decimals(text));
-		memcpy(out, shown, CELL_BYTES);
+		report_print_money(out, locale, value, cost_decimals(text));
 	} else if (column == COLUMN_SHARE) {
-		money_t tenths = (value + 50) / 100;
-		snprintf(out, CELL_BYTES, "%" PRId64 ".%d%%", (int64_t)(tenths / 10), abs((int)(tenths % 10)));
+		report_print_share(out, locale, value);
 	} else if (column >= COLUMN_P50) {
-		print_duration(out, (int64_t)value);
+		report_print_duration(out, locale, (int64_t)value);
 	} else {
-		count_show(shown, value > INT64_MAX ? INT64_MAX : (int64_t)value);
-		memcpy(out, shown, CELL_BYTES);
+		report_print_count(out, locale, value);
 	}
-	memcpy(cells->brief[column], out, CELL_BYTES);
 	if (columns[column].tokens)
-		print_brief(cells->brief[column], value);
-	localize(text, out);
-	localize(text, cells->brief[column]);
+		report_print_brief(cells->brief[column], locale, value);
+	else
+		memcpy(cells->brief[column], out, REPORT_CELL_BYTES);
 }
 
 /* Eighths of a character cell, where the terminal can. */
@@ -193,28 +125,28 @@ static char *print_to_memory(struct text *text, const char *head, struct ul_text
 }
 
 /* Where a block ends is told too; the offset from UTC is not. */
-static void print_hour(const struct text *text, int32_t quarter, bool block, char out[CELL_BYTES])
+static void print_hour(const struct text *text, int32_t quarter, bool block, char out[REPORT_CELL_BYTES])
 {
 	char begin[REPORT_TEXT_BYTES], end[REPORT_TEXT_BYTES];
 	int32_t day = calendar_quarter_day(quarter);
 	calendar_print_hour(begin, quarter);
 	calendar_print_hour(end, quarter + REPORT_BLOCK_QUARTERS);
-	report_print_day(out, CELL_BYTES, text->style->locale, day);
+	report_print_day(out, text->style->locale, day);
 	size_t used = strlen(out);
-	snprintf(out + used, CELL_BYTES - used, block ? " %.5s-%.5s" : " %.5s", strchr(begin, 'T') + 1,
+	snprintf(out + used, REPORT_CELL_BYTES - used, block ? " %.5s-%.5s" : " %.5s", strchr(begin, 'T') + 1,
 		 strchr(end, 'T') + 1);
 }
 
 static char *print_key(struct text *text, const struct report_key *key, uint32_t value)
 {
 	static const struct ul_text none = {"(none)", sizeof("(none)") - 1};
-	char exact[REPORT_TEXT_BYTES], own[CELL_BYTES];
+	char exact[REPORT_TEXT_BYTES], own[REPORT_CELL_BYTES];
 	if (key->kind == KEY_HOUR || key->kind == KEY_BLOCK) {
 		print_hour(text, (int32_t)value, key->kind == KEY_BLOCK, own);
 		return print_to_memory(text, own, (struct ul_text){"", 0});
 	}
 	if (key->kind == KEY_DAY || key->kind == KEY_WEEK) {
-		report_print_day(own, sizeof(own), text->style->locale, (int32_t)value);
+		report_print_day(own, text->style->locale, (int32_t)value);
 		return print_to_memory(text, own, (struct ul_text){"", 0});
 	}
 	struct ul_text name = report_key_text(text->shown->report, key, value, exact);
@@ -226,7 +158,7 @@ static void print_keys(struct text *text, struct cells *cells)
 	const struct report *report = text->shown->report;
 	const struct report_grouping *grouping = &report->groupings[cells->is_part ? GROUPS_PARTS : GROUPS_SHOWN];
 	uint32_t first = cells->is_part ? grouping->key_count - 1 : 0;
-	char others[CELL_BYTES] = "total";
+	char others[REPORT_CELL_BYTES] = "total";
 	if (!cells->line->group && !cells->is_total)
 		snprintf(others, sizeof(others), "(%zu others)", cells->line->rest_count);
 	if (cells->is_total || !cells->line->group) {
@@ -279,9 +211,9 @@ static void clear_cells(struct cells *cells)
 
 static size_t width_of(const char *cell)
 {
-	wchar_t wide[CELL_BYTES];
-	size_t count = mbstowcs(wide, cell, CELL_BYTES);
-	int width = count == (size_t)-1 || count == CELL_BYTES ? -1 : wcswidth(wide, count);
+	wchar_t wide[REPORT_CELL_BYTES];
+	size_t count = mbstowcs(wide, cell, REPORT_CELL_BYTES);
+	int width = count == (size_t)-1 || count == REPORT_CELL_BYTES ? -1 : wcswidth(wide, count);
 	return width < 0 ? strlen(cell) : (size_t)width;
 }
 
@@ -450,27 +382,13 @@ static void print_table(struct text *text, FILE *stream)
 
 /* ---- around it ------------------------------------------------------------------------------------------------- */
 
-void report_print_day(char *out, size_t out_bytes, locale_t locale, int32_t day)
-{
-	char plain[CALENDAR_DAY_BYTES];
-	struct calendar_date date = calendar_date_of(day);
-	struct tm fields = {.tm_year = date.year - 1900,
-			    .tm_mon = (int)date.month - 1,
-			    .tm_mday = (int)date.day,
-			    .tm_wday = (int)(((int64_t)day + 4) % 7 + 7) % 7};
-	if (locale && strftime_l(out, out_bytes, "%x", &fields, locale))
-		return;
-	calendar_print_day(plain, day);
-	snprintf(out, out_bytes, "%s", plain);
-}
-
 static void print_title(const struct text *text, FILE *stream)
 {
 	const struct report_shown *shown = text->shown;
 	const struct report *report = shown->report;
-	char first[CELL_BYTES], last[CELL_BYTES];
-	report_print_day(first, sizeof(first), text->style->locale, report->first_day);
-	report_print_day(last, sizeof(last), text->style->locale, report->last_day);
+	char first[REPORT_CELL_BYTES], last[REPORT_CELL_BYTES];
+	report_print_day(first, text->style->locale, report->first_day);
+	report_print_day(last, text->style->locale, report->last_day);
 	fprintf(stream, "%s%s to %s%s, days in %s", text->style->colours ? bold : "", first, last,
 		text->style->colours ? "\033[0m" : "", shown->time_zone);
 	if (shown->all_days && shown->days_asked)

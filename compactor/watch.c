@@ -3,11 +3,11 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/inotify.h>
 
+#include "end_signal.h"
 #include "os.h"
 
 enum {
@@ -15,35 +15,11 @@ enum {
 	SELF_EVENTS = IN_DELETE_SELF | IN_MOVE_SELF
 };
 
-static const int end_signals[] = {SIGTERM, SIGINT};
-enum { END_SIGNALS = sizeof(end_signals) / sizeof(end_signals[0]) };
-
-static int end_event; /* for the handler */
-
-/* Only what may be done in a handler. */
-static void on_signal(int number)
-{
-	int host_errno = errno;
-	(void)number;
-	for (size_t i = 0; i < END_SIGNALS; i++)
-		signal(end_signals[i], SIG_DFL);
-	os_tell(end_event);
-	errno = host_errno;
-}
-
-static void take_signals(void)
-{
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, before;
-	for (size_t i = 0; i < END_SIGNALS; i++)
-		if (!sigaction(end_signals[i], NULL, &before) && before.sa_handler != SIG_IGN)
-			sigaction(end_signals[i], &action, NULL);
-}
-
 int watch_open(struct watch *watch, const struct ul_directory *directory, uint64_t interval_ns, struct ul_message *why)
 {
 	*watch = (struct watch){.path = directory->path, .interval_ns = interval_ns, .notify = os_notify()};
 	why->text[0] = '\0';
-	watch->end = os_event();
+	watch->end = end_signal_open();
 	int error = watch->end < 0 ? watch->end : os_stat(directory->fd, &watch->log);
 	if (error) {
 		watch_close(watch);
@@ -52,8 +28,6 @@ int watch_open(struct watch *watch, const struct ul_directory *directory, uint64
 	if (watch->notify < 0)
 		ul_message_set(why, "%s: there are no events to be had: %s; the log is looked at each interval only",
 			       watch->path, usagelog_strerror(watch->notify));
-	end_event = watch->end;
-	take_signals();
 	return 0;
 }
 

@@ -35,7 +35,7 @@ class Log(_native.Log):
         them, folded or not. Exact costs are decimal text ("cost_exact") beside the plain number."""
         if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 36500:
             raise ValueError(f"days: {days!r} is not a number from 1 to 36500")
-        _, out, _ = _program.run(self.directory, "summary", "--json", "--days", str(days), timeout=timeout,
+        _, out, _ = _program.run(self.directory, "summary", "--json", "--raw-names", "--days", str(days), timeout=timeout,
                                  allowed=(_program.DONE, _program.PART))
         return json.loads(out)
 

@@ -1,8 +1,9 @@
-/* usagelog summary: what the log comes to, for people, or as JSON. Writes nothing. */
-#include <errno.h>
+/* What the log comes to. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "report_overview.h"
 
 #include "calendar.h"
 #include "command.h"
@@ -11,12 +12,13 @@
 #include "summary.h"
 #include "view.h"
 
-enum { DAYS_DEFAULT = 30, DAYS_MAX = 36500, COST_DECIMALS = 4 };
+enum { COST_DECIMALS = 4 };
 
 /* All that is shown. */
 struct shown {
-	struct view view;
+	struct view *view;
 	struct checkpoint *whole;
+	bool raw_names;
 	int32_t days_asked;
 	int32_t today;
 	int32_t first_day, last_day; /* of the period */
@@ -69,20 +71,19 @@ static int choose_period(struct shown *shown)
 	if (shown->average_days < 1)
 		shown->average_days = 1;
 	int error = shown->all_days ? 0
-				    : view_sum_days(&shown->view, shown->whole, shown->first_day, shown->last_day,
+				    : view_sum_days(shown->view, shown->whole, shown->first_day, shown->last_day,
 						    &shown->some_days);
 	if (error)
 		return error;
-	return breakdown_make(&shown->period, &period_totals(shown)->facts.rows, &shown->view.names);
+	error = breakdown_make(&shown->period, &period_totals(shown)->facts.rows, &shown->view->names);
+	return error || shown->raw_names ? error : breakdown_join_providers(&shown->period, &shown->view->names);
 }
 
 static int gather(struct shown *shown)
 {
 	struct calendar calendar = {0};
 	shown->today = calendar_day(&calendar, os_time_ns());
-	int error = view_add_pending(&shown->view, &shown->whole);
-	if (!error)
-		error = breakdown_make(&shown->all, &shown->whole->totals.facts.rows, &shown->view.names);
+	int error = breakdown_make(&shown->all, &shown->whole->totals.facts.rows, &shown->view->names);
 	if (!error)
 		error = choose_period(shown);
 	if (error)
@@ -195,7 +196,7 @@ static void print_footing(const struct shown *shown)
 {
 	char exact[MONEY_TEXT_BYTES], unpriced[MONEY_SHOWN_BYTES], pending[MONEY_SHOWN_BYTES];
 	const struct ul_sum *all = &shown->all.all;
-	const struct fold *fold = &shown->view.pending.fold;
+	const struct fold *fold = &shown->view->pending.fold;
 	money_print(exact, money_of(all->cost_pico_usd));
 	printf("\nAll calls cost exactly %s USD", exact);
 	count_show(unpriced, all->unpriced_calls);
@@ -231,11 +232,11 @@ static void print_suspect_days(const struct shown *shown)
 
 static void print_text(struct shown *shown)
 {
-	struct names *names = &shown->view.names;
+	struct names *names = &shown->view->names;
 	char period[96];
 	printf("Usage log ");
-	print_safely(stdout, shown->view.directory.path, strlen(shown->view.directory.path));
-	printf(", days in %s\n", shown->view.directory.conf.time_zone);
+	print_safely(stdout, shown->view->directory.path, strlen(shown->view->directory.path));
+	printf(", days in %s\n", shown->view->directory.conf.time_zone);
 	print_heading("when");
 	print_line(&shown->all.all, "all days", 8);
 	print_period_name(shown, period, sizeof(period));
@@ -299,11 +300,11 @@ static void put_sums(struct json_text *json, const struct shown *shown)
 
 static int print_json(struct shown *shown)
 {
-	struct names *names = &shown->view.names;
-	const struct fold *fold = &shown->view.pending.fold;
+	struct names *names = &shown->view->names;
+	const struct fold *fold = &shown->view->pending.fold;
 	struct json_text json = {0};
 	json_begin_object(&json, json_key(""));
-	json_string(&json, json_key("time_zone"), json_key(shown->view.directory.conf.time_zone));
+	json_string(&json, json_key("time_zone"), json_key(shown->view->directory.conf.time_zone));
 	put_day(&json, "today_is", shown->today);
 	put_day(&json, "first_day", shown->first_day);
 	put_day(&json, "last_day", shown->last_day);
@@ -314,7 +315,7 @@ static int print_json(struct shown *shown)
 	summary_totals_by_name(&json, "provider_breakdown", &shown->period.providers, names);
 	summary_totals_by_name(&json, "operation_breakdown", &shown->period.operations, names);
 	summary_totals_by_name(&json, "error_breakdown", &shown->period.errors, names);
-	json_integer(&json, json_key("folded"), (int64_t)checkpoint_calls(shown->view.from));
+	json_integer(&json, json_key("folded"), (int64_t)checkpoint_calls(shown->view->from));
 	json_integer(&json, json_key("pending"), (int64_t)(fold->calls + fold->balances));
 	json_integer(&json, json_key("damaged"), (int64_t)fold->counts.damaged);
 	json_end(&json);
@@ -325,78 +326,18 @@ static int print_json(struct shown *shown)
 	return error;
 }
 
-/* ---- the command --------------------------------------------------------------------------------------------- */
+/* ---- all of it ---------------------------------------------------------------------------------------------- */
 
-static int show(struct shown *shown, bool json)
+int report_overview(struct view *view, struct checkpoint *whole, int32_t days, bool json, bool raw_names)
 {
-	const char *path = shown->view.directory.path;
-	int error = gather(shown);
-	for (size_t i = 0; i < shown->view.findings.count; i++)
-		complain("%s", shown->view.findings.items[i].text);
+	struct shown shown = {.view = view, .whole = whole, .days_asked = days, .raw_names = raw_names};
+	int error = gather(&shown);
 	if (!error && json)
-		error = print_json(shown);
+		error = print_json(&shown);
 	else if (!error)
-		print_text(shown);
-	if (error)
-		complain("%s: cannot be summed up: %s", path, usagelog_strerror(error));
-	breakdown_clear(&shown->all);
-	breakdown_clear(&shown->period);
-	totals_clear(&shown->some_days);
-	if (error)
-		return STATUS_FILES;
-	return shown->view.findings.counts[FINDING_LEFT_OUT] ? STATUS_PART : STATUS_DONE;
+		print_text(&shown);
+	breakdown_clear(&shown.all);
+	breakdown_clear(&shown.period);
+	totals_clear(&shown.some_days);
+	return error;
 }
-
-static bool parse_days(const char *text, int32_t *days)
-{
-	char *end;
-	errno = 0;
-	long value = strtol(text, &end, 10);
-	if (errno || *end || end == text || value < 1 || value > DAYS_MAX || *text < '0' || *text > '9')
-		return false;
-	*days = (int32_t)value;
-	return true;
-}
-
-static int run(const struct command *command, const char *log, int argc, char **argv)
-{
-	const char *days = "30";
-	bool json = false;
-	const struct option_entry entries[] = {
-		{"days", "N", "sum up the last N days (1 to 36500; default 30)", &days, NULL},
-		{"json", NULL, "print one JSON object", NULL, &json},
-	};
-	struct command_line line;
-	struct shown shown = {.days_asked = DAYS_DEFAULT};
-	int status = command_parse(command, entries, 2, log, argc, argv, &line);
-	if (status >= 0)
-		return status;
-	if (line.operand_count || !parse_days(days, &shown.days_asked)) {
-		complain(line.operand_count ? "summary takes no operand, but \"%s\" was given"
-					    : "--days \"%s\" is not a number from 1 to 36500",
-			 line.operand_count ? line.operands[0] : days);
-		return STATUS_USAGE;
-	}
-	struct ul_message why;
-	if (view_open(&shown.view, line.log, &why)) {
-		complain("%s", why.text);
-		return STATUS_FILES;
-	}
-	status = show(&shown, json);
-	view_close(&shown.view);
-	return status;
-}
-
-const struct command command_summary = {
-	.name = "summary",
-	.operands = "",
-	.summary = "show totals and breakdowns, calls not folded yet included",
-	.details = "Writes nothing and takes no lock. Breakdowns are of the last N days; if none of\n"
-		   "those has a call, of all days. The average is over those days, or over the days\n"
-		   "since the first call if these are fewer. The projected month is this month so\n"
-		   "far, and the average for each day that is left of it.\n"
-		   "\n"
-		   "Exit status: 0 done; 1 done, but something was left out, as said on standard\n"
-		   "error; 8 could not read; 16 usage.",
-	.run = run,
-};
