@@ -36,6 +36,18 @@ const char *const field_names[FIELD_COUNT] = {
 	[FIELD_SLOT] = "slot",
 };
 
+const char *const field_attributes[FIELD_COUNT] = {
+	[FIELD_PROVIDER] = "gen_ai.provider.name",
+	[FIELD_MODEL] = "gen_ai.request.model",
+	[FIELD_OPERATION] = "gen_ai.operation.name",
+	[FIELD_INPUT_TOKENS] = "gen_ai.usage.input_tokens",
+	[FIELD_CACHE_READ_TOKENS] = "gen_ai.usage.cache_read.input_tokens",
+	[FIELD_OUTPUT_TOKENS] = "gen_ai.usage.output_tokens",
+	[FIELD_REASONING_TOKENS] = "gen_ai.usage.reasoning.output_tokens",
+	[FIELD_ERROR_TYPE] = "error.type",
+	[FIELD_SESSION_ID] = "gen_ai.conversation.id",
+};
+
 /* The API's limit of a latency, 4,294,967,295 ms, in us. */
 #define LATENCY_US_MAX ((uint64_t)UINT32_MAX * 1000)
 
@@ -62,8 +74,8 @@ static struct field_value trimmed(struct field_value value)
 	return value;
 }
 
-static bool take_count(const struct field_value values[FIELD_COUNT], enum call_field field, uint64_t *out,
-		       struct refusal *why)
+static bool take_count(const struct field_value values[FIELD_COUNT], enum call_field field, uint64_t most,
+		       uint64_t *out, struct refusal *why)
 {
 	*out = 0;
 	if (!values[field].bytes)
@@ -71,7 +83,7 @@ static bool take_count(const struct field_value values[FIELD_COUNT], enum call_f
 	struct field_value value = trimmed(values[field]);
 	if (!value.bytes)
 		return true;
-	enum decimal_error error = decimal_parse_count(value.text, value.bytes, UINT32_MAX, out);
+	enum decimal_error error = decimal_parse_count(value.text, value.bytes, most, out);
 	if (error == DECIMAL_RANGE)
 		return refuse(why, field, value, "is above 4,294,967,295");
 	return !error || refuse(why, field, value, decimal_strerror(error));
@@ -214,12 +226,29 @@ static bool take_names(const struct field_value values[FIELD_COUNT], struct draf
 	       take_error(values, draft, why) && take_metadata(values, draft, why) && make_context(draft, why);
 }
 
+/* 32 digits as a log writes an id. */
+static bool parse_id(struct field_value value, struct ul_id *id)
+{
+	return value.bytes == UL_ID_TEXT_BYTES - 1 && ul_id_parse(id, value.text);
+}
+
+/* Is it a line of a dump or an export? */
+static bool is_dumped(const struct field_value values[FIELD_COUNT])
+{
+	struct ul_id segment;
+	uint64_t slot;
+	return parse_id(values[FIELD_SEGMENT], &segment) && values[FIELD_SLOT].bytes &&
+	       !decimal_parse_count(values[FIELD_SLOT].text, values[FIELD_SLOT].bytes, UINT32_MAX, &slot);
+}
+
 static bool take_counts(const struct draft_rules *rules, const struct field_value values[FIELD_COUNT],
 			struct usagelog_call *call, struct refusal *why)
 {
-	uint64_t counts[FIELD_COUNT];
+	/* Four counts may be in one. */
+	uint64_t counts[FIELD_COUNT], most_input = rules->input_includes_cache ? 4 * (uint64_t)UINT32_MAX : UINT32_MAX;
 	for (enum call_field field = FIELD_INPUT_TOKENS; field <= FIELD_REASONING_TOKENS; field++)
-		if (!take_count(values, field, &counts[field], why))
+		if (!take_count(values, field, field == FIELD_INPUT_TOKENS ? most_input : UINT32_MAX, &counts[field],
+				why))
 			return false;
 	uint64_t cached = counts[FIELD_CACHE_READ_TOKENS] + counts[FIELD_CACHE_WRITE_5M_TOKENS] +
 			  counts[FIELD_CACHE_WRITE_1H_TOKENS];
@@ -228,8 +257,12 @@ static bool take_counts(const struct draft_rules *rules, const struct field_valu
 			return refuse(why, FIELD_INPUT_TOKENS, values[FIELD_INPUT_TOKENS],
 				      "is less than the cached tokens that it is said to include");
 		counts[FIELD_INPUT_TOKENS] -= cached;
+		if (counts[FIELD_INPUT_TOKENS] > UINT32_MAX)
+			return refuse(why, FIELD_INPUT_TOKENS, values[FIELD_INPUT_TOKENS],
+				      "less the cached tokens is above 4,294,967,295");
 	}
-	if (counts[FIELD_REASONING_TOKENS] > counts[FIELD_OUTPUT_TOKENS])
+	/* What a log has is taken as it has it. */
+	if (counts[FIELD_REASONING_TOKENS] > counts[FIELD_OUTPUT_TOKENS] && !is_dumped(values))
 		return refuse(why, FIELD_REASONING_TOKENS, values[FIELD_REASONING_TOKENS],
 			      "is above output_tokens, of which it is a part");
 	call->input_tokens = (uint32_t)counts[FIELD_INPUT_TOKENS];
@@ -251,25 +284,15 @@ static bool check_kind(struct field_value kind, struct refusal *why)
 	return true;
 }
 
-/* 32 digits as a log writes an id. */
-static bool parse_id(struct field_value value, struct ul_id *id)
-{
-	return value.bytes == UL_ID_TEXT_BYTES - 1 && ul_id_parse(id, value.text);
-}
-
 /* A dump's call_id is the id itself: hashed like a text it would be another one, and the calls of a dump that is
  * imported into its own log would all be added once more. */
 static void take_id(const struct field_value values[FIELD_COUNT], struct draft *draft)
 {
 	struct field_value value = values[FIELD_CALL_ID];
-	struct ul_id segment, id;
-	uint64_t slot;
+	struct ul_id id;
 	if (!value.bytes)
 		return;
-	bool dumped = parse_id(values[FIELD_SEGMENT], &segment) && values[FIELD_SLOT].bytes &&
-		      !decimal_parse_count(values[FIELD_SLOT].text, values[FIELD_SLOT].bytes, UINT32_MAX, &slot) &&
-		      parse_id(value, &id);
-	if (dumped)
+	if (is_dumped(values) && parse_id(value, &id))
 		memcpy(draft->id, id.bytes, sizeof(draft->id));
 	else
 		usagelog_call_id(value.text, value.bytes, draft->id);

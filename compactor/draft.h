@@ -41,6 +41,9 @@ enum call_field {
 
 /* The one name of each field, everywhere. */
 extern const char *const field_names[FIELD_COUNT];
+/* The attribute of OpenTelemetry's GenAI conventions that means the same, where there is one, else NULL. Their names are in flux: here they stand
+ * once. Its input includes what was read from a cache and written to one. */
+extern const char *const field_attributes[FIELD_COUNT];
 
 /* A field's text, not terminated; no bytes: not given. */
 struct field_value {

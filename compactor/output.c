@@ -1,0 +1,117 @@
+/* Where an answer goes. */
+#include "output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "command.h"
+#include "os.h"
+#include "usagelog.h"
+
+static bool refuse(struct output *output, int error)
+{
+	complain("%s: cannot be written: %s; it is as it was", output->path, usagelog_strerror(error));
+	return false;
+}
+
+/* The mode of the file that is replaced, else that of any file that the user makes. */
+static mode_t mode_of(const struct output *output)
+{
+	struct stat found;
+	if (!os_stat_at(output->directory, output->name, &found) && S_ISREG(found.st_mode))
+		return found.st_mode & 0777;
+	mode_t mask = umask(0);
+	umask(mask);
+	return 0666 & ~mask;
+}
+
+/* Begin the file under another name beside its own, which ends in ".tmp" so that nobody who looks for files of its kind takes it. */
+static int begin_draft(struct output *output)
+{
+	uint64_t random;
+	int error = os_random(&random, sizeof(random));
+	if (error)
+		return error;
+	if (snprintf(output->draft, sizeof(output->draft), ".%.200s.%016" PRIx64 ".tmp", output->name, random) < 0)
+		return -EINVAL;
+	int fd = os_open(output->directory, output->draft, O_WRONLY | O_CREAT | O_EXCL);
+	if (fd < 0)
+		return fd;
+	error = fchmod(fd, mode_of(output)) ? -errno : 0;
+	output->stream = error ? NULL : fdopen(fd, "w");
+	if (output->stream)
+		return 0;
+	error = error ? error : -errno;
+	os_close(fd);
+	os_unlink(output->directory, output->draft);
+	return error;
+}
+
+/* The directory and the name of what the path leads to, over links. */
+static int find_place(struct output *output)
+{
+	char *target = realpath(output->path, NULL);
+	const char *path = target ? target : output->path, *slash = strrchr(path, '/');
+	const char *name = slash ? slash + 1 : path;
+	int error = 0;
+	if (!*name || strlen(name) > NAME_MAX) {
+		error = *name ? -ENAMETOOLONG : -EISDIR;
+	} else {
+		memcpy(output->name, name, strlen(name) + 1);
+		char *directory = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : os_duplicate(".");
+		output->directory = directory ? os_open_directory(directory) : -ENOMEM;
+		error = output->directory < 0 ? output->directory : 0;
+		free(directory);
+	}
+	free(target);
+	return error;
+}
+
+bool output_open(struct output *output, const char *path)
+{
+	struct stat found;
+	*output = (struct output){.stream = stdout, .path = path, .directory = -1};
+	if (!path)
+		return true;
+	if (!stat(path, &found) && !S_ISREG(found.st_mode)) {
+		output->stream = fopen(path, "we");
+		return output->stream || refuse(output, -errno);
+	}
+	int error = find_place(output);
+	if (!error)
+		error = begin_draft(output);
+	if (!error)
+		return true;
+	os_close(output->directory);
+	return refuse(output, error);
+}
+
+/* The draft takes the file's place. */
+static int put_in_place(struct output *output)
+{
+	int error = os_sync(fileno(output->stream));
+	if (!error)
+		error = os_rename(output->directory, output->draft, output->name);
+	return error ? error : os_sync(output->directory);
+}
+
+bool output_close(struct output *output, bool whole)
+{
+	if (!output->path)
+		return true; /* main() looks whether all was printed */
+	int error = fflush(output->stream) || ferror(output->stream) ? -(errno ? errno : EIO) : 0;
+	if (output->directory >= 0) {
+		if (!error && whole)
+			error = put_in_place(output);
+		if (error || !whole)
+			os_unlink(output->directory, output->draft);
+		os_close(output->directory);
+	}
+	fclose(output->stream);
+	return error ? refuse(output, error) : true;
+}

@@ -1,0 +1,24 @@
+/*
+ * Where an answer goes: the standard output, or a file that is replaced as a whole once the answer is whole, so that nobody reads half of one.
+ */
+#ifndef USAGELOG_OUTPUT_H
+#define USAGELOG_OUTPUT_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+struct output {
+	FILE *stream;
+	const char *path; /* NULL: the standard output */
+	int directory;    /* -1: it is written in place */
+	char name[NAME_MAX + 1], draft[NAME_MAX + 1];
+};
+
+/* `path` NULL: the standard output. What is there and no regular file, such as /dev/null, is written to as it is. False after a message. */
+bool output_open(struct output *output, const char *path);
+
+/* Put the file in its place, durably; or, if not `whole`, leave what was there. False after a message: the answer is not there. */
+bool output_close(struct output *output, bool whole);
+
+#endif
