@@ -267,7 +267,7 @@ static int change(struct ul_directory *directory, const struct setting *setting,
 		return STATUS_FILES;
 	}
 	if (setting->refolds && ul_conf_settings(&directory->conf) != before)
-		printf("%s is set; the next usagelog compact folds all calls anew\n", setting->name);
+		complain("%s is set; the next usagelog compact folds all calls anew", setting->name);
 	return STATUS_DONE;
 }
 
@@ -315,7 +315,9 @@ const struct command command_config = {
 		   "                        the totals; 0: never\n"
 		   "  group_by              keys of metadata that totals are kept by, commas\n"
 		   "                        between; \"\": none\n"
-		   "  log_id                what tells this log from others; cannot be changed",
+		   "  log_id                what tells this log from others; cannot be changed\n"
+		   "\n"
+		   "Exit status: 0 done; 8 could not read or write; 16 usage, nothing was changed.",
 	.run = run,
 	.operand_word = setting_name,
 };

@@ -239,9 +239,9 @@ class Config(LogTest):
                            ("fallback_directories", "/a b:/c"),
                            ("fallback_directories", ""), ("summary_path", "/tmp/x y.json"), ("retention_days", "400"),
                            ("group_by", "")):
-            out, _ = self.run_program("config", key, value)
-            self.assertEqual(self.get(key), value)
-            self.assertEqual("folds all calls anew" in out, key in ("time_zone", "group_by"))
+            out, err = self.run_program("config", key, value)
+            self.assertEqual((out, self.get(key)), ("", value))
+            self.assertEqual("folds all calls anew" in err, key in ("time_zone", "group_by"))
         out, _ = self.run_program("config", "time_zone", "Europe/Berlin")
         self.assertEqual(out, "")
         self.assertEqual(len(self.dump()), 1)
