@@ -38,6 +38,32 @@ static const char *command_name(const void *arg, size_t index)
 	return command_table[index] ? command_table[index]->name : NULL;
 }
 
+static const struct option options[] = {{"log", required_argument, NULL, 'l'},
+					{"help", no_argument, NULL, 'h'},
+					{"version", no_argument, NULL, 'v'},
+					{NULL, 0, NULL, 0}};
+
+static const char *option_name(const void *arg, size_t index)
+{
+	(void)arg;
+	return options[index].name;
+}
+
+static void complain_unknown(const char *given, int letter)
+{
+	static const char advice[] = "options of a subcommand stand after it; see usagelog --help";
+	char word[64], suggestion[SUGGESTION_BYTES] = "";
+	if (letter && letter != 'h' && letter != 'v') {
+		complain("-%c is not an option here; %s", letter, advice);
+		return;
+	}
+	if (!letter && !strncmp(given, "--", 2)) {
+		snprintf(word, sizeof(word), "%.*s", (int)strcspn(given + 2, "="), given + 2);
+		suggest(word, option_name, NULL, suggestion);
+	}
+	complain("%s is not an option here%s; %s", given, suggestion, advice);
+}
+
 static int run_command(const char *log, int argc, char **argv)
 {
 	for (size_t i = 0; command_table[i]; i++)
@@ -51,10 +77,6 @@ static int run_command(const char *log, int argc, char **argv)
 
 static int run(int argc, char **argv)
 {
-	static const struct option options[] = {{"log", required_argument, NULL, 'l'},
-						{"help", no_argument, NULL, 'h'},
-						{"version", no_argument, NULL, 'v'},
-						{NULL, 0, NULL, 0}};
 	const char *log = NULL;
 	opterr = 0;
 	for (int found; (found = getopt_long(argc, argv, "+:h", options, NULL)) != -1;) {
@@ -72,14 +94,7 @@ static int run(int argc, char **argv)
 			complain("the option --log wants a directory; see usagelog --help");
 			return STATUS_USAGE;
 		default:
-			if (optopt && optopt != 'h' && optopt != 'v')
-				complain("-%c is not an option here; options of a subcommand stand after it; see "
-					 "usagelog --help",
-					 optopt);
-			else
-				complain("%s is not an option here; options of a subcommand stand after it; see "
-					 "usagelog --help",
-					 argv[optind - 1]);
+			complain_unknown(argv[optind - 1], optopt);
 			return STATUS_USAGE;
 		}
 	}
