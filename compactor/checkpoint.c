@@ -229,6 +229,22 @@ int checkpoint_set_day(struct checkpoint *checkpoint, const struct ul_day *day)
 	return 0;
 }
 
+int checkpoint_set_ids(struct checkpoint *checkpoint, const struct ul_named_file *file)
+{
+	size_t at = 0;
+	while (at < checkpoint->file_count && checkpoint->files[at].kind != UL_FILE_IDS)
+		at++;
+	if (at == checkpoint->file_count) {
+		struct ul_named_file *files = insert(checkpoint->files, checkpoint->file_count, at, sizeof(*files));
+		if (!files)
+			return -ENOMEM;
+		checkpoint->files = files;
+		checkpoint->file_count++;
+	}
+	checkpoint->files[at] = *file;
+	return 0;
+}
+
 static int32_t newest_from(const struct checkpoint *checkpoint, size_t count)
 {
 	return checkpoint->day_count > count ? checkpoint->days[checkpoint->day_count - count].day : INT32_MIN;

@@ -55,6 +55,9 @@ struct ul_day *checkpoint_find_day(const struct checkpoint *checkpoint, int32_t 
 /* Set a day's fact file, adding the day if it is new. 0 or -ENOMEM. */
 int checkpoint_set_day(struct checkpoint *checkpoint, const struct ul_day *day);
 
+/* Name this id set, in the place of the one that is named. 0 or -ENOMEM. */
+int checkpoint_set_ids(struct checkpoint *checkpoint, const struct ul_named_file *file);
+
 /* The days from which on sums are held by model and by hour: the newest that there are. */
 struct checkpoint_window {
 	int32_t recent_from, hours_from;
@@ -69,6 +72,17 @@ int checkpoint_agrees(const struct checkpoint *checkpoint, struct names *names, 
 
 /* Make `calls` one list with the checkpoint's, in order, and keep the last 1,000. 0 or -ENOMEM. */
 int checkpoint_add_calls(struct checkpoint *checkpoint, const struct ul_last_call *calls, size_t count);
+
+/* What a call cost: as it was given, or as it was priced when folded. */
+static inline bool last_call_has_cost(const struct ul_last_call *call)
+{
+	return call->priced || !(call->flags & UL_UNPRICED >> 28);
+}
+
+static inline int64_t last_call_cost(const struct ul_last_call *call)
+{
+	return call->priced ? call->priced_pico_usd : call->call.cost_pico_usd;
+}
 
 /* The order of the last calls. */
 int last_call_compare(const void *left, const void *right);

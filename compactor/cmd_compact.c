@@ -4,14 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "calendar.h"
 #include "command.h"
-#include "compact.h"
 #include "decimal.h"
+#include "folding.h"
 #include "money.h"
 #include "os.h"
-#include "progress.h"
-#include "summary.h"
 #include "watch.h"
 
 enum {
@@ -25,33 +22,13 @@ struct turn {
 	bool quiet, watched;
 	struct compact_options options;
 	bool found; /* it had something */
+	uint64_t since_us;
 	char *said; /* what the one before complained of: a watch says it once */
 };
 
 static uint64_t now_us(void)
 {
 	return os_monotonic_ns() / 1000;
-}
-
-static int render(const struct ul_directory *directory, const struct checkpoint *checkpoint, struct names *names,
-		  const struct compact_result *result)
-{
-	struct summary_log log = {.segments = result->segments_present,
-				  .folded = checkpoint_calls(checkpoint),
-				  .damaged = result->counts.damaged,
-				  .dropped = result->dropped};
-	memcpy(log.dropped_by_cause, result->dropped_by_cause, sizeof(log.dropped_by_cause));
-	struct ul_message why;
-	char *text = summary_render(checkpoint, names, &directory->conf, &log, os_time_ns());
-	if (!text) {
-		complain("%s: no memory to render the summary; the totals are safe in the checkpoint", directory->path);
-		return -ENOMEM;
-	}
-	int error = summary_write(directory, text, &why);
-	if (error)
-		complain("%s", why.text);
-	free(text);
-	return error;
 }
 
 /* What the segments take on disk. 0 if that cannot be said. */
@@ -97,8 +74,9 @@ static void tell(const struct ul_directory *directory, const struct compact_resu
 }
 
 /* Say what was found; in a watch not again what the fold before said, too. */
-static void tell_findings(struct turn *turn, const struct findings *findings)
+static void tell_findings(void *arg, const struct findings *findings)
 {
+	struct turn *turn = arg;
 	size_t bytes = 1;
 	for (size_t i = 0; i < findings->count; i++)
 		bytes += strlen(findings->items[i].text) + 1;
@@ -116,56 +94,27 @@ static void tell_findings(struct turn *turn, const struct findings *findings)
 	turn->said = text;
 }
 
-static int run_locked(const struct ul_directory *directory, struct turn *turn)
+static void tell_turn(void *arg, const struct ul_directory *directory, const struct compact_result *result,
+		      const struct checkpoint *checkpoint, const struct names *names)
 {
-	struct names names;
-	struct checkpoint checkpoint = {0};
-	struct compact_result result;
-	struct findings findings = {0};
-	struct ul_message why;
-	uint64_t since_us = now_us();
-	int status = STATUS_FILES;
-	if (turn->quiet)
-		progress_forbid();
-	if (names_init(&names)) {
-		complain("%s: no memory to fold the log", directory->path);
-		return STATUS_FILES;
-	}
-	int error = compact_run(directory, &turn->options, &checkpoint, &names, &result, &findings, &why);
-	tell_findings(turn, &findings);
-	if (error)
-		complain("%s", why.text);
-	else if (!render(directory, &checkpoint, &names, &result))
-		status = findings.counts[FINDING_LEFT_OUT] || result.differs ? STATUS_PART : STATUS_DONE;
-	turn->found = !error && result.committed;
-	if (!turn->quiet && status != STATUS_FILES && (turn->found || !turn->watched))
-		tell(directory, &result, since_us);
-	checkpoint_clear(&checkpoint);
-	findings_clear(&findings);
-	names_clear(&names);
-	return status;
+	const struct turn *turn = arg;
+	(void)checkpoint;
+	(void)names;
+	if (!turn->quiet && (result->committed || !turn->watched))
+		tell(directory, result, turn->since_us);
 }
 
 static int run_open(const struct ul_directory *directory, struct turn *turn)
 {
-	if (!ul_time_zone_is_known(directory->conf.time_zone) || calendar_set_zone(directory->conf.time_zone)) {
-		complain("%s: this host does not know the log's time zone %s, in which days are cut; install the "
-			 "package tzdata",
-			 directory->path, directory->conf.time_zone);
-		return STATUS_FILES;
-	}
-	int lock = store_lock(directory->fd);
-	if (lock == -EAGAIN) {
-		if (!turn->watched)
-			complain("%s: another compactor is at work on this log; nothing was done", directory->path);
-		return STATUS_BUSY;
-	}
-	if (lock < 0) {
-		complain("%s/lock: cannot be locked: %s; nothing was done", directory->path, usagelog_strerror(lock));
-		return STATUS_FILES;
-	}
-	int status = run_locked(directory, turn);
-	os_close(lock);
+	struct folding folding = {.options = turn->options,
+				  .quiet = turn->quiet,
+				  .may_wait = turn->watched,
+				  .arg = turn,
+				  .tell_findings = tell_findings,
+				  .tell = tell_turn};
+	turn->since_us = now_us();
+	int status = folding_run(directory, &folding);
+	turn->found = folding.committed;
 	return status;
 }
 

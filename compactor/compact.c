@@ -7,6 +7,7 @@
 
 #include "money.h"
 #include "os.h"
+#include "pricing.h"
 #include "prune.h"
 #include "rescue.h"
 
@@ -34,6 +35,8 @@ struct run {
 	bool rebuild;   /* everything is folded anew, from nothing */
 	bool changed;
 	struct checkpoint before; /* what a rebuild that was asked for is compared with */
+	struct pricing pricing;
+	struct compact_result *result;
 };
 
 static int fail(struct run *run, int error, const char *what)
@@ -141,19 +144,23 @@ static void read_day(const struct run *run, const struct ul_day *day, struct sto
 	store_read_day(run->directory->fd, day, &run->directory->conf.log_id, file);
 }
 
-/* Files do not change after their checkpoint, so one that did not, and has its size, is not read. One that is about to be added to is. */
-static bool day_is_suspect(const struct run *run, const struct ul_day *day)
+/* Files do not change after their checkpoint, so one that did not, and has its size, is not read. */
+static bool file_is_suspect(const struct run *run, const char *name, uint64_t size_bytes)
 {
-	char name[STORE_NAME_BYTES];
 	struct stat found;
-	if (fold_find_day(&run->pass.fold, day->day))
-		return true;
-	store_fact_name(name, day->day, day->generation);
 	if (os_stat_at(run->directory->fd, name, &found))
 		return true;
 	uint64_t changed_ns = (uint64_t)found.st_ctim.tv_sec * 1000000000 + (uint64_t)found.st_ctim.tv_nsec;
-	return !S_ISREG(found.st_mode) || (uint64_t)found.st_size != day->size_bytes ||
+	return !S_ISREG(found.st_mode) || (uint64_t)found.st_size != size_bytes ||
 	       changed_ns >= run->state.current_ctime_ns;
+}
+
+/* One that is about to be added to is read in any case. */
+static bool day_is_suspect(const struct run *run, const struct ul_day *day)
+{
+	char name[STORE_NAME_BYTES];
+	store_fact_name(name, day->day, day->generation);
+	return fold_find_day(&run->pass.fold, day->day) || file_is_suspect(run, name, day->size_bytes);
 }
 
 /* Is a file that the checkpoint names lost? If the base has a copy, it is put back and is not. `made_anew` says from what it is made else. */
@@ -197,12 +204,13 @@ static void read_ids(const struct run *run, const struct checkpoint *checkpoint,
 	*file = (struct stored_file){.state = FILE_MISSING};
 	*named = (struct base_file){0};
 	for (size_t i = 0; i < checkpoint->file_count; i++) {
-		if (!base_file_of(named, &checkpoint->files[i], run->names))
+		if (checkpoint->files[i].kind != UL_FILE_IDS || !base_file_of(named, &checkpoint->files[i], run->names))
 			continue;
 		store_read_named(run->directory->fd, named->name, named->kind, &run->directory->conf.log_id,
 				 named->checksum, file);
 		return;
 	}
+	*named = (struct base_file){0};
 }
 
 /* Fold again what was folded, for the days and ids whose files are lost. */
@@ -309,7 +317,11 @@ static int remake_day(struct run *run, int32_t day, struct stored_file *file)
 	facts_init(&empty, day);
 	if (!facts)
 		facts = &empty;
-	int agrees = checkpoint_agrees(&run->state.checkpoint, run->names, facts);
+	const struct ul_day *was = checkpoint_find_day(&run->state.checkpoint, day);
+	const struct facts_origin origin = {run->generation, run->next->settings, was->prices};
+	int agrees = pricing_apply(&run->pricing, was->prices, facts);
+	if (!agrees)
+		agrees = checkpoint_agrees(&run->state.checkpoint, run->names, facts);
 	if (agrees == 0) {
 		bool recent = day >= checkpoint_window(&run->state.checkpoint).recent_from;
 		char text[CALENDAR_DAY_BYTES];
@@ -324,8 +336,8 @@ static int remake_day(struct run *run, int32_t day, struct stored_file *file)
 	}
 	int error = agrees < 0 ? agrees : facts->error;
 	if (!error)
-		file->bytes = facts_encode(facts, run->names, &run->directory->conf.log_id, run->generation,
-					   run->next->settings, &file->size_bytes, &error);
+		file->bytes = facts_encode(facts, run->names, &run->directory->conf.log_id, &origin, &file->size_bytes,
+					   &error);
 	if (!error && ul_container_open(&file->container, UL_CONTAINER_FACTS, file->bytes, file->size_bytes, NULL) !=
 			      UL_CONTAINER_VALID)
 		error = -EOVERFLOW;
@@ -341,26 +353,71 @@ static bool day_is_lost(const struct run *run, int32_t day)
 	return false;
 }
 
-/* Add what the day had before. */
-static int add_old_day(struct run *run, struct facts *facts)
+/* What the day had before; a file without bytes: nothing. */
+static int read_old_day(struct run *run, int32_t day, struct stored_file *file)
 {
-	const struct ul_day *old = run->rebuild ? NULL : checkpoint_find_day(&run->state.checkpoint, facts->day);
-	struct stored_file file = {0};
+	const struct ul_day *old = run->rebuild ? NULL : checkpoint_find_day(&run->state.checkpoint, day);
 	char name[STORE_NAME_BYTES];
-	int error = 0;
+	*file = (struct stored_file){0};
 	if (!old)
 		return 0;
 	store_fact_name(name, old->day, old->generation);
-	if (day_is_lost(run, facts->day)) {
+	if (day_is_lost(run, day)) {
 		set_aside(run, name);
-		error = remake_day(run, facts->day, &file);
-	} else {
-		read_day(run, old, &file);
-		if (file.state != FILE_SOUND)
-			error = file.error ? file.error : -EIO;
+		return remake_day(run, day, file);
 	}
+	read_day(run, old, file);
+	return file->state == FILE_SOUND ? 0 : file->error ? file->error : -EIO;
+}
+
+/* Add up what is priced here, or could be, by provider and model. */
+static int sum_priced(struct table *sums, const struct facts *facts)
+{
+	for (uint32_t i = 0; i < facts->rows.count; i++) {
+		const struct ul_row *row = table_record(&facts->rows, i);
+		struct ul_sum key = {.first = row->provider, .second = row->model};
+		if (row->scope || row->price_class == UL_PRICE_GIVEN)
+			continue;
+		struct ul_sum *sum = table_get(sums, &key);
+		if (!sum || !sum_add_row(sum, row, false))
+			return sum ? -EOVERFLOW : -ENOMEM;
+	}
+	return 0;
+}
+
+/* Note what a day that is priced again was priced with before, and what with now. */
+static int note_change(struct run *run, const struct facts *facts, const struct ul_container *file)
+{
+	struct facts old;
+	struct compact_result *result = run->result;
+	facts_init(&old, facts->day);
+	facts_add_file(&old, run->names, file);
+	int error = old.error ? old.error : sum_priced(&result->priced_before, &old);
 	if (!error) {
-		facts_add_file(facts, run->names, &file.container);
+		facts_add_facts(&old, facts);
+		error = old.error ? old.error : sum_priced(&result->priced_after, &old);
+	}
+	facts_clear(&old);
+	result->days_priced++;
+	return error;
+}
+
+/* Price new calls, and old ones if the day's table is another one now; bring the totals up; put old and new together. */
+static int gather_day(struct run *run, struct facts *facts, uint32_t *prices)
+{
+	const struct ul_day *old = run->rebuild ? NULL : checkpoint_find_day(&run->state.checkpoint, facts->day);
+	struct stored_file file;
+	uint32_t had = old ? old->prices : 0;
+	int error = read_old_day(run, facts->day, &file);
+	const struct ul_container *before = file.bytes && !error ? &file.container : NULL;
+	if (!error)
+		error = pricing_day(&run->pricing, before, had, facts, prices);
+	if (!error && before && *prices != had && run->options->reprice)
+		error = note_change(run, facts, before);
+	if (!error)
+		error = totals_add(&run->next->totals, run->names, facts);
+	if (!error && before) {
+		facts_add_file(facts, run->names, before);
 		error = facts->error;
 	}
 	stored_file_clear(&file);
@@ -371,16 +428,15 @@ static int write_day(struct run *run, struct facts *facts)
 {
 	char name[STORE_NAME_BYTES];
 	size_t size_bytes = 0;
-	int error = totals_add(&run->next->totals, run->names, facts);
-	if (!error)
-		error = add_old_day(run, facts);
+	struct facts_origin origin = {run->generation, run->next->settings, 0};
+	int error = gather_day(run, facts, &origin.prices);
 	if (error)
 		return error;
-	void *bytes = facts_encode(facts, run->names, &run->directory->conf.log_id, run->generation,
-				   run->next->settings, &size_bytes, &error);
+	void *bytes = facts_encode(facts, run->names, &run->directory->conf.log_id, &origin, &size_bytes, &error);
 	if (!error) {
 		const struct ul_container_header *header = bytes;
 		struct ul_day day = {.day = facts->day,
+				     .prices = origin.prices,
 				     .generation = run->generation,
 				     .size_bytes = size_bytes,
 				     .checksum = header->checksum,
@@ -394,9 +450,32 @@ static int write_day(struct run *run, struct facts *facts)
 	return error;
 }
 
+/* Days that hold calls without a given cost, and are to be priced with another table than they were: those of a reprice, and those that a base has
+ * as they were before one. */
+static int choose_priced_days(struct run *run)
+{
+	const struct checkpoint *old = &run->state.checkpoint;
+	for (size_t i = 0; i < old->day_count && !run->rebuild && (run->options->reprice || run->from_base); i++) {
+		const struct ul_day *day = &old->days[i];
+		if (!run->from_base && day->day < run->options->prices_since)
+			continue;
+		if (day->prices == pricing_of_day(&run->pricing, day->day))
+			continue;
+		/* Opening balances are among those without a price, and stay so: at worst a day is looked at for nothing. */
+		if (!day->prices && !totals_day(&old->totals, day->day).unpriced_calls)
+			continue;
+		if (!fold_get_day(&run->pass.fold, day->day))
+			return fail(run, -ENOMEM, "days cannot be priced anew");
+	}
+	return 0;
+}
+
 static int write_days(struct run *run)
 {
 	struct fold *fold_now = &run->pass.fold;
+	int chosen = choose_priced_days(run);
+	if (chosen)
+		return chosen;
 	/* A lost day with nothing new is written too. */
 	for (size_t i = 0; i < run->lost_day_count; i++)
 		if (!fold_get_day(fold_now, run->lost_days[i]))
@@ -422,17 +501,15 @@ static int place_ids(struct run *run, const struct ul_id_record *records, size_t
 	store_ids_name(name, run->generation);
 	int error = store_write(run->directory->fd, name, bytes, size_bytes);
 	const struct ul_container_header *header = bytes;
-	struct ul_named_file *files = error ? NULL : os_allocate(1, sizeof(*files));
-	if (files) {
-		*files = (struct ul_named_file){UL_FILE_IDS, names_intern(run->names, name, strlen(name)), size_bytes,
-						header->checksum, 0};
-		free(run->next->files);
-		run->next->files = files;
-		run->next->file_count = 1;
-		run->changed = true;
-	}
+	const struct ul_named_file file = {.kind = UL_FILE_IDS,
+					   .name = names_intern(run->names, name, strlen(name)),
+					   .size_bytes = size_bytes,
+					   .checksum = header->checksum};
+	if (!error)
+		error = checkpoint_set_ids(run->next, &file);
+	run->changed |= !error;
 	free(bytes);
-	return error ? error : files && !run->names->error ? 0 : -ENOMEM;
+	return error ? error : run->names->error;
 }
 
 static int apply_ids(struct run *run, const struct ul_id_record *old, size_t old_count)
@@ -470,6 +547,125 @@ static int write_ids(struct run *run)
 	stored_file_clear(&file);
 	return error ? fail(run, error, "the set of call ids cannot be written") : 0;
 }
+
+/* ---- prices ------------------------------------------------------------------------------------------------- */
+
+static int report_lost_table(struct run *run, const struct priced_table *table, const struct base_file *named)
+{
+	const struct checkpoint *old = &run->state.checkpoint;
+	char text[CALENDAR_DAY_BYTES];
+	int32_t first = INT32_MAX;
+	for (size_t i = 0; i < old->day_count; i++)
+		if (old->days[i].prices == table->generation && old->days[i].day < first)
+			first = old->days[i].day;
+	if (first == INT32_MAX)
+		return 0;
+	calendar_print_day(text, first);
+	findings_add(run->findings, FINDING_LEFT_OUT,
+		     "%s/%s: what it priced stays, but new calls of its days, from %s on, have no price: usagelog "
+		     "reprice --since %s --prices FILE prices them anew",
+		     run->directory->path, named->name, text, text);
+	return 0;
+}
+
+/* Look at the tables that are named; what is lost is put back from the base, if that has it. */
+static int check_price_tables(struct run *run)
+{
+	for (size_t i = 0; i < run->pricing.count; i++) {
+		struct priced_table *table = &run->pricing.tables[i];
+		struct base_file named = {
+			.kind = UL_CONTAINER_PRICES, .size_bytes = table->size_bytes, .checksum = table->checksum};
+		store_prices_name(named.name, table->generation);
+		if (!file_is_suspect(run, named.name, table->size_bytes) ||
+		    pricing_table(&run->pricing, table->generation))
+			continue;
+		enum file_state state = table->file.state;
+		if (state == FILE_NEWER || state == FILE_UNREADABLE)
+			return fail(run, table->file.error ? table->file.error : USAGELOG_ERROR_NEWER, named.name);
+		if (is_lost(run, &named, state, "it cannot be made anew")) {
+			if (state == FILE_DAMAGED)
+				set_aside(run, named.name);
+			report_lost_table(run, table, &named);
+			continue;
+		}
+		stored_file_clear(&table->file);
+		table->looked_for = false;
+	}
+	return 0;
+}
+
+/* Was the table that stands on the day asked for made of the same map? */
+static bool stands_already(struct run *run)
+{
+	uint32_t standing = pricing_standing(&run->pricing, run->options->prices_since);
+	const struct ul_container *table = pricing_table(&run->pricing, standing);
+	uint64_t count;
+	const struct ul_price_meta *meta = table ? ul_container_records(table, UL_SECTION_META, &count) : NULL;
+	return meta && meta->source == run->options->prices->source;
+}
+
+/* Write the table that was asked for; it is named by the checkpoint to come. */
+static int make_price_table(struct run *run)
+{
+	const struct compact_options *options = run->options;
+	const struct price_table_origin origin = {run->generation, options->prices_since, options->reprice};
+	char name[STORE_NAME_BYTES];
+	size_t size_bytes;
+	int error;
+	if (!options->prices)
+		return 0;
+	if (run->generation > UINT32_MAX)
+		return fail(run, -EOVERFLOW, "no more price tables can be made");
+	if (!options->reprice && stands_already(run))
+		return 0;
+	void *bytes =
+		price_map_encode(options->prices, &run->directory->conf.log_id, &origin, NULL, &size_bytes, &error);
+	store_prices_name(name, run->generation);
+	if (!error)
+		error = store_write(run->directory->fd, name, bytes, size_bytes);
+	if (!error) {
+		const struct ul_container_header *header = bytes;
+		const struct priced_table table = {.generation = (uint32_t)run->generation,
+						   .since = origin.since,
+						   .size_bytes = size_bytes,
+						   .checksum = header->checksum};
+		error = pricing_add(&run->pricing, &table, origin.replaces);
+	}
+	free(bytes);
+	run->changed = true;
+	run->result->price_table = run->generation;
+	return error ? fail(run, error, name) : 0;
+}
+
+/* Which day names which table from now on. */
+static int set_priced_days(struct run *run)
+{
+	const struct checkpoint *old = &run->state.checkpoint;
+	const struct compact_options *options = run->options;
+	for (size_t i = 0; i < old->day_count && options->reprice; i++)
+		if (old->days[i].day >= options->prices_since)
+			pricing_set_day(&run->pricing, old->days[i].day, (uint32_t)run->generation);
+	return run->names->error ? fail(run, -ENOMEM, "the days' prices cannot be kept") : 0;
+}
+
+static int begin_prices(struct run *run)
+{
+	pricing_open(&run->pricing, run->directory, run->names);
+	/* What a rebuild takes the place of says it; else the base, and what was left in the directory since. */
+	const struct checkpoint *said = run->before.generation ? &run->before : &run->state.checkpoint;
+	int error = pricing_take(&run->pricing, said);
+	if (!error && run->state.decision == RECOVERY_REBUILD)
+		error = pricing_take_directory(&run->pricing);
+	run->pricing.days_stand = run->rebuild || run->from_base;
+	if (error)
+		return fail(run, error, "the price tables cannot be taken up");
+	error = check_price_tables(run);
+	if (!error)
+		error = make_price_table(run);
+	return error ? error : set_priced_days(run);
+}
+
+/* ---- what a rebuild did not find ------------------------------------------------------------------------------- */
 
 /* Fact files that hold more than what was folded anew: their calls are gone from the segments. They are named, and kept out of the way. */
 static int compare_old_fact(void *arg, const char *name)
@@ -545,7 +741,8 @@ static bool is_named(const struct ul_container *container, const char *name)
 		if (days[i].day == day && days[i].generation == name_generation)
 			return true;
 	const struct ul_named_file *files = ul_container_records(container, UL_SECTION_FILES, &count);
-	for (uint64_t i = 0; i < count && store_parse_ids_name(name, &generation); i++) {
+	bool other = store_parse_ids_name(name, &generation) || store_parse_prices_name(name, &generation);
+	for (uint64_t i = 0; i < count && other; i++) {
 		struct ul_text text = ul_container_string(container, files[i].name);
 		if (text.bytes == strlen(name) && memcmp(text.text, name, text.bytes) == 0)
 			return true;
@@ -564,7 +761,8 @@ static bool is_leftover(const struct keepers *keepers, const char *name)
 		return true;
 	if (store_parse_base_name(name, original))
 		return base->state == FILE_SOUND && !is_named(&base->container, original);
-	if (!store_parse_fact_name(name, &day, &generation) && !store_parse_ids_name(name, &generation))
+	if (!store_parse_fact_name(name, &day, &generation) && !store_parse_ids_name(name, &generation) &&
+	    !store_parse_prices_name(name, &generation))
 		return false;
 	return current->state == FILE_SOUND && previous->state == FILE_SOUND && !is_named(&current->container, name) &&
 	       !is_named(&previous->container, name);
@@ -774,6 +972,8 @@ static int make_next(struct run *run, struct compact_result *result)
 	const struct checkpoint *from = run->rebuild ? &none : &run->state.checkpoint;
 	int error = find_segments(run);
 	if (!error)
+		error = begin_prices(run);
+	if (!error)
 		error = check_ids(run);
 	if (!error)
 		error = fold(run, from);
@@ -793,6 +993,8 @@ static int make_next(struct run *run, struct compact_result *result)
 		error = write_ids(run);
 	if (!error && fold_update_last_calls(&run->pass.fold, run->next))
 		error = fail(run, -ENOMEM, "the last calls cannot be gathered");
+	if (!error && (pricing_store(&run->pricing, run->next) || pricing_calls(&run->pricing, run->next)))
+		error = fail(run, -ENOMEM, "the last calls cannot be priced");
 	if (!error && run->options->rebuild)
 		error = compare_with_before(run, result);
 	if (!error && (run->rebuild || run->from_base) && !run->state.settings_changed) {
@@ -875,8 +1077,23 @@ static void clear(struct run *run)
 		pass_clear(&run->repair);
 	checkpoint_clear(&run->state.checkpoint);
 	checkpoint_clear(&run->before);
+	pricing_clear(&run->pricing);
 	segments_clear(&run->segments);
 	free(run->lost_days);
+}
+
+static void begin_result(struct compact_result *result)
+{
+	*result = (struct compact_result){0};
+	table_init(&result->priced_before, sizeof(struct ul_sum));
+	table_init(&result->priced_after, sizeof(struct ul_sum));
+}
+
+void compact_result_clear(struct compact_result *result)
+{
+	table_clear(&result->priced_before);
+	table_clear(&result->priced_after);
+	begin_result(result);
 }
 
 int compact_run(const struct ul_directory *directory, const struct compact_options *options,
@@ -888,8 +1105,9 @@ int compact_run(const struct ul_directory *directory, const struct compact_optio
 			  .names = names,
 			  .findings = findings,
 			  .why = why,
-			  .next = checkpoint};
-	*result = (struct compact_result){0};
+			  .next = checkpoint,
+			  .result = result};
+	begin_result(result);
 	int error = run_once(&run, result);
 	clear(&run);
 	if (error != NEEDS_BASE)
@@ -899,13 +1117,14 @@ int compact_run(const struct ul_directory *directory, const struct compact_optio
 		     "folded anew",
 		     directory->path);
 	checkpoint_clear(checkpoint);
-	*result = (struct compact_result){0};
+	compact_result_clear(result);
 	run = (struct run){.directory = directory,
 			   .options = options,
 			   .names = names,
 			   .findings = findings,
 			   .why = why,
 			   .next = checkpoint,
+			   .result = result,
 			   .want_base = true};
 	error = run_once(&run, result);
 	clear(&run);

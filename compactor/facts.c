@@ -152,8 +152,10 @@ void facts_add_call(struct facts *facts, const struct call_names *names, const s
 	bool unpriced = slot->word & UL_UNPRICED;
 	int64_t sign = ul_slot_kind(slot) == UL_KIND_REVERSAL ? -1 : 1;
 	struct ul_row row_key = call_row_key(names, slot);
-	struct ul_sum quarter_key = {
-		.number = quarter_of(call->time_ns), .first = names->provider, .second = names->model};
+	struct ul_sum quarter_key = {.number = quarter_of(call->time_ns),
+				     .first = names->provider,
+				     .second = names->model,
+				     .price_key = call_price_key(names, slot)};
 	struct ul_row *row = get(facts, &facts->rows, &row_key);
 	struct ul_sum *quarter = get(facts, &facts->quarters, &quarter_key);
 	if (!row || !quarter)
@@ -209,9 +211,10 @@ uint32_t facts_find_row(struct facts *facts, const struct call_names *names, con
 	return find(facts, &facts->rows, &key);
 }
 
-uint32_t facts_find_quarter(struct facts *facts, const struct call_names *names, int32_t quarter)
+uint32_t facts_find_quarter(struct facts *facts, const struct call_names *names, int32_t quarter, uint32_t price_key)
 {
-	struct ul_sum key = {.number = quarter, .first = names->provider, .second = names->model};
+	struct ul_sum key = {
+		.number = quarter, .first = names->provider, .second = names->model, .price_key = price_key};
 	return find(facts, &facts->quarters, &key);
 }
 
@@ -306,7 +309,7 @@ void facts_add_histograms(struct facts *facts, const struct facts *more)
 	}
 }
 
-static void add_quarter(struct facts *facts, const struct ul_sum *more)
+void facts_add_quarter(struct facts *facts, const struct ul_sum *more)
 {
 	struct ul_sum *quarter = get(facts, &facts->quarters, more);
 	if (quarter && !sum_add(quarter, more))
@@ -319,7 +322,7 @@ void facts_add_facts(struct facts *facts, const struct facts *more)
 	for (uint32_t i = 0; i < more->rows.count; i++)
 		facts_add_row(facts, table_record(&more->rows, i));
 	for (uint32_t i = 0; i < more->quarters.count; i++)
-		add_quarter(facts, table_record(&more->quarters, i));
+		facts_add_quarter(facts, table_record(&more->quarters, i));
 	facts_add_histograms(facts, more);
 	if (more->error)
 		facts->error = more->error;
@@ -360,7 +363,10 @@ static void add_quarters(struct facts *facts, const uint32_t *name_of, const str
 		struct ul_sum more = quarters[i];
 		more.first = name_of[more.first];
 		more.second = name_of[more.second];
-		add_quarter(facts, &more);
+		if (more.price_key)
+			more.price_key =
+				(more.price_key & ~UL_PRICE_KEY_NAME) | name_of[more.price_key & UL_PRICE_KEY_NAME];
+		facts_add_quarter(facts, &more);
 	}
 }
 
@@ -521,7 +527,7 @@ void facts_draft_lay_out(struct facts_draft *draft, const uint32_t *index)
 }
 
 void *facts_encode(const struct facts *facts, const struct names *names, const struct ul_id *log_id,
-		   uint64_t generation, uint64_t settings, size_t *size_bytes, int *error)
+		   const struct facts_origin *origin, size_t *size_bytes, int *error)
 {
 	struct facts_draft draft = {0};
 	struct name_sections used_names = {0};
@@ -532,7 +538,10 @@ void *facts_encode(const struct facts *facts, const struct names *names, const s
 		*error = names_collect(names, used, &used_names);
 	if (!*error) {
 		facts_draft_lay_out(&draft, used_names.index);
-		struct ul_fact_meta meta = {.day = facts->day, .generation = generation, .settings = settings};
+		struct ul_fact_meta meta = {.day = facts->day,
+					    .prices = origin->prices,
+					    .generation = origin->generation,
+					    .settings = origin->settings};
 		const struct ul_section_data sections[] = {
 			{UL_SECTION_META, sizeof(meta), &meta, 1},
 			{UL_SECTION_STRINGS, sizeof(struct ul_string_record), used_names.records,

@@ -17,6 +17,7 @@ struct call_names {
 	uint32_t model;
 	uint32_t dimensions;
 	uint32_t operation;
+	uint32_t service_tier;
 	bool error;
 };
 
@@ -58,11 +59,12 @@ struct facts_place {
 	uint32_t row;
 	uint32_t latency, ttft; /* histograms */
 	uint32_t error;         /* 1: its calls are errors */
+	uint32_t price_key;     /* of its quarters */
 };
 
 enum { FACTS_NOWHERE = UINT32_MAX }; /* no memory: `error` is set */
 uint32_t facts_find_row(struct facts *facts, const struct call_names *names, const struct ul_slot *slot);
-uint32_t facts_find_quarter(struct facts *facts, const struct call_names *names, int32_t quarter);
+uint32_t facts_find_quarter(struct facts *facts, const struct call_names *names, int32_t quarter, uint32_t price_key);
 uint32_t facts_find_histogram(struct facts *facts, const struct call_names *names, enum ul_measure measure);
 /* The count of a bucket of a histogram, for which room is made. NULL: no memory. */
 int64_t *facts_reach(struct facts *facts, uint32_t histogram, uint32_t bucket);
@@ -104,6 +106,7 @@ struct facts_parts {
 
 /* Add rows, such as those that stand in for a fact file that is lost. */
 void facts_add_row(struct facts *facts, const struct ul_row *row);
+void facts_add_quarter(struct facts *facts, const struct ul_sum *quarter);
 
 /* Add the histograms of other facts. */
 void facts_add_histograms(struct facts *facts, const struct facts *more);
@@ -111,9 +114,16 @@ void facts_add_histograms(struct facts *facts, const struct facts *more);
 /* Calls that count in days and totals. */
 int64_t facts_calls(const struct facts *facts);
 
+/* What a fact file says of itself, besides its day. */
+struct facts_origin {
+	uint64_t generation;
+	uint64_t settings;
+	uint32_t prices; /* generation of its price table; 0: none */
+};
+
 /* The fact file. malloc'd; NULL and `*error` if there is no memory. */
 void *facts_encode(const struct facts *facts, const struct names *names, const struct ul_id *log_id,
-		   uint64_t generation, uint64_t settings, size_t *size_bytes, int *error);
+		   const struct facts_origin *origin, size_t *size_bytes, int *error);
 
 /* What facts come to in a file, on its way there: their sections' records. */
 struct facts_draft {
@@ -142,6 +152,12 @@ static inline uint8_t call_prompt_band(const struct ul_call_body *call)
 	uint64_t prompt_tokens = (uint64_t)call->input_tokens + call->cache_read_tokens + call->cache_write_5m_tokens +
 				 call->cache_write_1h_tokens;
 	return prompt_tokens <= 128000 ? 0 : prompt_band(prompt_tokens);
+}
+
+/* The price key of a call (FORMAT.md 7). */
+static inline uint32_t call_price_key(const struct call_names *names, const struct ul_slot *slot)
+{
+	return slot->word & UL_UNPRICED ? ul_price_key(call_prompt_band(&slot->body.call), names->service_tier) : 0;
 }
 
 static inline int32_t quarter_of(int64_t time_ns)

@@ -20,6 +20,8 @@ struct meaning {
 	uint32_t second; /* model: model; context: operation */
 	uint32_t error;
 	uint32_t known;
+	uint32_t service_tier; /* context's */
+	uint32_t unused;
 };
 
 int fold_open(struct fold *fold, const struct ul_conf *conf, struct names *names, int64_t oldest_ns)
@@ -169,6 +171,10 @@ static void resolve_context(struct fold *fold, struct meaning *meaning)
 	length = ul_context_string(text, (size_t)bytes, "operation", name);
 	meaning->second = names_intern(fold->names, name, length);
 	meaning->error = ul_context_string(text, (size_t)bytes, "error_type", name) > 0;
+	length = ul_context_string(text, (size_t)bytes, "service_tier", name);
+	meaning->service_tier = names_intern(fold->names, name, length);
+	if (meaning->service_tier > UL_PRICE_KEY_NAME)
+		fold->error = -EOVERFLOW;
 }
 
 static struct meaning *find_meaning(struct fold *fold, struct table *table, uint32_t slot,
@@ -196,7 +202,8 @@ static inline bool find_names(struct fold *fold, const struct ul_slot *slot, str
 	const struct meaning *context = find_meaning(fold, &fold->contexts, slot->word & UL_SLOT_MASK, resolve_context);
 	if (!model || !context)
 		return false;
-	*names = (struct call_names){model->first, model->second, context->first, context->second, context->error};
+	*names = (struct call_names){model->first,    model->second,         context->first,
+				     context->second, context->service_tier, context->error};
 	return true;
 }
 
@@ -536,21 +543,23 @@ static bool find_place(struct fold *fold, struct place *place, uint64_t key, con
 	place->at = (struct facts_place){.row = facts_find_row(facts, &names, slot),
 					 .latency = facts_find_histogram(facts, &names, UL_MEASURE_LATENCY),
 					 .ttft = facts_find_histogram(facts, &names, UL_MEASURE_TTFT),
-					 .error = names.error};
+					 .error = names.error,
+					 .price_key = call_price_key(&names, slot)};
 	if (facts->error)
 		fold->error = facts->error;
 	return !facts->error;
 }
 
 /* The same for its quarter of an hour. */
-static bool find_quarter(struct fold *fold, struct quarter_place *quarter, const struct ul_slot *slot)
+static bool find_quarter(struct fold *fold, struct quarter_place *quarter, uint32_t price_key,
+			 const struct ul_slot *slot)
 {
 	struct facts *facts = fold->span.facts;
 	struct call_names names;
 	if (!find_names(fold, slot, &names))
 		return false;
-	*quarter = (struct quarter_place){fold->span.number, slot->tag & UL_SLOT_MASK,
-					  facts_find_quarter(facts, &names, fold->span.quarter)};
+	*quarter = (struct quarter_place){place_quarter_key(slot->tag & UL_SLOT_MASK, price_key), fold->span.number,
+					  facts_find_quarter(facts, &names, fold->span.quarter, price_key)};
 	if (facts->error)
 		fold->error = facts->error;
 	return !facts->error;
@@ -572,12 +581,15 @@ static bool find_places(struct fold *fold, struct batch *batch)
 		struct facts_entry *entry = &batch->entries[i];
 		uint32_t model = entry->slot->tag & UL_SLOT_MASK;
 		struct place *place = places_row(fold->places, batch->keys[i]);
-		struct quarter_place *quarter = places_quarter(fold->places, model);
 		if (__builtin_expect(place->key != batch->keys[i] || place->day != fold->span.day_number, 0) &&
 		    !find_place(fold, place, batch->keys[i], entry->slot))
 			return false;
-		if (__builtin_expect(quarter->span != fold->span.number || quarter->model != model, 0) &&
-		    !find_quarter(fold, quarter, entry->slot))
+		uint32_t price_key = place->at.price_key;
+		struct quarter_place *quarter = places_quarter(fold->places, model, price_key);
+		if (__builtin_expect(quarter->span != fold->span.number ||
+					     quarter->who != place_quarter_key(model, price_key),
+				     0) &&
+		    !find_quarter(fold, quarter, price_key, entry->slot))
 			return false;
 		if (!facts_bring(batch->facts, entry, &place->at, quarter->record)) {
 			fold->error = batch->facts->error;

@@ -16,7 +16,8 @@ struct place {
 };
 
 struct quarter_place {
-	uint32_t span, model, record;
+	uint64_t who; /* place_quarter_key() */
+	uint32_t span, record;
 };
 
 struct places {
@@ -36,9 +37,15 @@ static inline struct place *places_row(struct places *places, uint64_t key)
 	return &places->rows[key * UINT64_C(0x9e3779b97f4a7c15) >> (64 - PLACES_BITS)];
 }
 
-static inline struct quarter_place *places_quarter(struct places *places, uint32_t model_slot)
+/* Definition of the model, and price key. */
+static inline uint64_t place_quarter_key(uint32_t model_slot, uint32_t price_key)
 {
-	return &places->quarters[model_slot % QUARTER_PLACES];
+	return (uint64_t)price_key << 32 | model_slot;
+}
+
+static inline struct quarter_place *places_quarter(struct places *places, uint32_t model_slot, uint32_t price_key)
+{
+	return &places->quarters[(model_slot + price_key + (price_key >> 28)) % QUARTER_PLACES];
 }
 
 #endif

@@ -177,12 +177,14 @@ bool base_file_of(struct base_file *named, const struct ul_named_file *file, con
 {
 	struct ul_text text = names_text(names, file->name);
 	uint64_t generation;
-	*named = (struct base_file){
-		.kind = UL_CONTAINER_IDS, .size_bytes = file->size_bytes, .checksum = file->checksum};
-	if (file->kind != UL_FILE_IDS || text.bytes >= STORE_NAME_BYTES)
+	*named = (struct base_file){.kind = file->kind == UL_FILE_IDS ? UL_CONTAINER_IDS : UL_CONTAINER_PRICES,
+				    .size_bytes = file->size_bytes,
+				    .checksum = file->checksum};
+	if (text.bytes >= STORE_NAME_BYTES)
 		return false;
 	memcpy(named->name, text.text, text.bytes);
-	return store_parse_ids_name(named->name, &generation);
+	return file->kind == UL_FILE_IDS ? store_parse_ids_name(named->name, &generation)
+					 : store_parse_prices_name(named->name, &generation);
 }
 
 size_t base_file_count(const struct checkpoint *checkpoint)

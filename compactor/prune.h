@@ -48,7 +48,7 @@ struct base_file {
 };
 
 struct base_file base_file_of_day(const struct ul_day *day);
-/* False: of a kind that this version has no use for. */
+/* False: its name is none of its kind. */
 bool base_file_of(struct base_file *named, const struct ul_named_file *file, const struct names *names);
 
 /* Is the base there, with a file of the right size for each that it names? 1, 0 or a negative code. */
@@ -57,8 +57,8 @@ int base_is_whole(const struct ul_directory *directory, struct names *names);
 /* Is the base's copy sound, and the one that is meant? 0, -ENOENT, -EIO, USAGELOG_ERROR_NEWER or -errno. */
 int base_check(const struct ul_directory *directory, const struct base_file *named);
 
-/* The file that a checkpoint names at `index`, first the days', then the others; `index` below base_file_count(). False: of a kind that this
- * version has no use for. */
+/* The file that a checkpoint names at `index`, first the days', then the others; `index` below base_file_count(). False: its name is none of
+ * its kind. */
 bool base_file_get(struct base_file *named, const struct checkpoint *checkpoint, const struct names *names,
 		   size_t index);
 size_t base_file_count(const struct checkpoint *checkpoint);

@@ -49,7 +49,7 @@ static int look_at_name(void *arg, const char *name)
 	if (store_parse_base_name(name, original))
 		name = original;
 	bool facts = store_parse_fact_name(name, &day, &generation);
-	if (!facts && !store_parse_ids_name(name, &generation))
+	if (!facts && !store_parse_ids_name(name, &generation) && !store_parse_prices_name(name, &generation))
 		return 0;
 	seen->facts_present |= facts;
 	if (generation > seen->generation_max)

@@ -25,7 +25,7 @@ struct recovery_state {
 	enum recovery decision;
 	enum file_state current, previous;
 	bool settings_changed;   /* the checkpoint was made under other settings: everything is folded anew */
-	uint64_t generation_max; /* of all fact files, id sets and checkpoints in sight */
+	uint64_t generation_max; /* of all fact files, id sets, price tables and checkpoints in sight */
 	uint64_t current_ctime_ns;
 	struct checkpoint checkpoint; /* empty, unless one of the two is gone on from */
 };

@@ -206,6 +206,11 @@ void store_ids_name(char out[STORE_NAME_BYTES], uint64_t generation)
 	snprintf(out, STORE_NAME_BYTES, "%llu.ids", (unsigned long long)generation);
 }
 
+void store_prices_name(char out[STORE_NAME_BYTES], uint64_t generation)
+{
+	snprintf(out, STORE_NAME_BYTES, "%llu.prices", (unsigned long long)generation);
+}
+
 /* A generation followed by exactly `end`. */
 static bool parse_generation(const char *text, const char *end, uint64_t *generation)
 {
@@ -231,6 +236,11 @@ bool store_parse_ids_name(const char *name, uint64_t *generation)
 	return parse_generation(name, ".ids", generation);
 }
 
+bool store_parse_prices_name(const char *name, uint64_t *generation)
+{
+	return parse_generation(name, ".prices", generation);
+}
+
 /* What stands before `ending`; false: the name ends otherwise. */
 static bool cut_ending(const char *name, const char *ending, char stem[STORE_NAME_BYTES])
 {
@@ -246,7 +256,8 @@ static bool is_data_name(const char *name)
 {
 	int32_t day;
 	uint64_t generation;
-	return store_parse_fact_name(name, &day, &generation) || store_parse_ids_name(name, &generation);
+	return store_parse_fact_name(name, &day, &generation) || store_parse_ids_name(name, &generation) ||
+	       store_parse_prices_name(name, &generation);
 }
 
 void store_base_name(char out[STORE_NAME_BYTES], const char *name)
@@ -298,7 +309,7 @@ int store_list(int directory, int (*visit)(void *arg, const char *name), void *a
 bool store_is_reserved_name(const char *name)
 {
 	static const char *const names[] = {"log.conf", "lock", "import.lock"};
-	static const char *const endings[] = {".seg", ".tmp", ".facts", ".ids", ".base", ".new"};
+	static const char *const endings[] = {".seg", ".tmp", ".facts", ".ids", ".prices", ".base", ".new"};
 	size_t length = strlen(name);
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(name, names[i]) == 0)

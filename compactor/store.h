@@ -57,11 +57,13 @@ int store_commit(int directory, const void *bytes, size_t size_bytes);
 /* Rename a file to `<name>.corrupted.<time>`, and say what it is called now. */
 int store_set_aside(int directory, const char *name, char renamed[2 * STORE_NAME_BYTES]);
 
-/* <day>.<generation>.facts and <generation>.ids. */
+/* <day>.<generation>.facts, <generation>.ids and <generation>.prices. */
 void store_fact_name(char out[STORE_NAME_BYTES], int32_t day, uint64_t generation);
 bool store_parse_fact_name(const char *name, int32_t *day, uint64_t *generation);
 void store_ids_name(char out[STORE_NAME_BYTES], uint64_t generation);
 bool store_parse_ids_name(const char *name, uint64_t *generation);
+void store_prices_name(char out[STORE_NAME_BYTES], uint64_t generation);
+bool store_parse_prices_name(const char *name, uint64_t *generation);
 
 /* The copy of such a file in the base (FORMAT.md 8, pruning): its name with ".base" after it. */
 void store_base_name(char out[STORE_NAME_BYTES], const char *name);

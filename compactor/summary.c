@@ -358,9 +358,9 @@ static void put_call(struct json_text *json, const struct ul_last_call *call, co
 	json_string(json, json_key("model"), names_text(names, call->model));
 	json_string(json, json_key("provider"), names_text(names, call->provider));
 	put_call_tokens(json, &call->call);
-	json_money(json, json_key("cost_usd"), call->call.cost_pico_usd);
-	json_money_exact(json, json_key("cost_usd_exact"), call->call.cost_pico_usd);
-	json_boolean(json, json_key("priced"), !(call->flags & UL_UNPRICED >> 28));
+	json_money(json, json_key("cost_usd"), last_call_cost(call));
+	json_money_exact(json, json_key("cost_usd_exact"), last_call_cost(call));
+	json_boolean(json, json_key("priced"), last_call_has_cost(call));
 	put_call_latency(json, call);
 	put_attribute(json, "operation", context);
 	put_attribute(json, "error_type", context);

@@ -64,6 +64,8 @@ int sum_list_gather(struct sum_list *list, const struct table *table, uint8_t *u
 		list->items[list->count++] = *sum;
 		if (used)
 			used[sum->first] = used[sum->second] = 1;
+		if (used && sum->price_key)
+			used[sum->price_key & UL_PRICE_KEY_NAME] = 1;
 	}
 	return 0;
 }
@@ -75,7 +77,9 @@ static int compare(const void *left, const void *right)
 		return a->number < b->number ? -1 : 1;
 	if (a->first != b->first)
 		return a->first < b->first ? -1 : 1;
-	return (a->second > b->second) - (a->second < b->second);
+	if (a->second != b->second)
+		return a->second < b->second ? -1 : 1;
+	return (a->price_key > b->price_key) - (a->price_key < b->price_key);
 }
 
 void sum_list_sort(struct sum_list *list)
@@ -86,8 +90,12 @@ void sum_list_sort(struct sum_list *list)
 void sum_list_lay_out(struct sum_list *list, const uint32_t *index)
 {
 	for (size_t i = 0; i < list->count; i++) {
-		list->items[i].first = index[list->items[i].first];
-		list->items[i].second = index[list->items[i].second];
+		struct ul_sum *sum = &list->items[i];
+		sum->first = index[sum->first];
+		sum->second = index[sum->second];
+		if (sum->price_key)
+			sum->price_key =
+				(sum->price_key & ~UL_PRICE_KEY_NAME) | index[sum->price_key & UL_PRICE_KEY_NAME];
 	}
 	sum_list_sort(list);
 }

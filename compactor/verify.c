@@ -402,6 +402,15 @@ static int refold(struct refold *again, struct view *view)
 	again->pass.again = true;
 	int error = pass_run(&again->pass);
 	again->complete = !view->state.settings_changed && !checkpoint_any_pruned(&view->state.checkpoint);
+	for (size_t i = 0; i < again->pass.fold.day_count && !error; i++) {
+		struct facts *facts = again->pass.fold.days[i];
+		const struct ul_day *day = checkpoint_find_day(&view->state.checkpoint, facts->day);
+		uint32_t prices = day ? day->prices : 0;
+		/* Without its table a day cannot be priced again; the table's own line says that it is lost. */
+		if (prices && !pricing_table(&view->pricing, prices))
+			again->complete = false;
+		error = pricing_apply(&view->pricing, prices, facts);
+	}
 	return error;
 }
 
@@ -414,9 +423,10 @@ static void compare_day(struct verification *found, struct view *view, const str
 	size_t size_bytes = 0;
 	int error;
 	const struct ul_fact_meta *meta = ul_container_records(&file->container, UL_SECTION_META, &count);
+	const struct facts_origin origin = {meta->generation, meta->settings, day->prices};
 	facts_init(&empty, day->day);
-	void *bytes = facts_encode(facts ? facts : &empty, &view->names, &view->directory.conf.log_id, meta->generation,
-				   meta->settings, &size_bytes, &error);
+	void *bytes = facts_encode(facts ? facts : &empty, &view->names, &view->directory.conf.log_id, &origin,
+				   &size_bytes, &error);
 	if (error)
 		found->error = error;
 	else if (size_bytes != file->size_bytes || memcmp(bytes, file->bytes, size_bytes) != 0) {
@@ -502,6 +512,47 @@ static void compare_ids(struct verification *found, struct view *view, const str
 	free(records);
 }
 
+/* A table must be the one that priced, and say of itself what the checkpoint does. */
+static void check_price_table(struct verification *found, const struct view *view, const struct ul_named_file *named,
+			      const char *name)
+{
+	struct stored_file file;
+	uint64_t count, generation;
+	struct checked_file *checked = add_file(found, name);
+	if (!checked)
+		return;
+	store_read_named(view->directory.fd, name, UL_CONTAINER_PRICES, &view->directory.conf.log_id, named->checksum,
+			 &file);
+	if (file_is_sound(found, &file,
+			  "it is put back if the base has it; else restore it from a backup, or price its days anew: "
+			  "usagelog reprice",
+			  checked)) {
+		const struct ul_price_meta *meta = ul_container_records(&file.container, UL_SECTION_META, &count);
+		if (meta->since != named->since || !store_parse_prices_name(name, &generation) ||
+		    meta->generation != generation) {
+			damaged(found, checked);
+			say(found, checked, "says another day or generation of itself than the checkpoint does");
+		}
+	}
+	stored_file_clear(&file);
+}
+
+/* Each day's table must be named. */
+static void check_named_tables(struct verification *found, const struct view *view)
+{
+	const struct checkpoint *checkpoint = &view->state.checkpoint;
+	for (size_t i = 0; i < checkpoint->day_count; i++) {
+		uint32_t prices = checkpoint->days[i].prices;
+		bool named = !prices;
+		for (size_t j = 0; j < view->pricing.count && !named; j++)
+			named = view->pricing.tables[j].generation == prices;
+		if (named)
+			continue;
+		add_line(found, "checkpoint", VERDICT_FAIL, "a day's price table is not named among its files");
+		return;
+	}
+}
+
 static void check_named_files(struct verification *found, struct view *view, const struct refold *again)
 {
 	const struct checkpoint *checkpoint = &view->state.checkpoint;
@@ -511,6 +562,8 @@ static void check_named_files(struct verification *found, struct view *view, con
 		struct stored_file file;
 		struct ul_text text = names_text(&view->names, checkpoint->files[i].name);
 		snprintf(name, sizeof(name), "%.*s", (int)(text.bytes < sizeof(name) ? text.bytes : 0), text.text);
+		if (checkpoint->files[i].kind == UL_FILE_PRICES)
+			check_price_table(found, view, &checkpoint->files[i], name);
 		if (checkpoint->files[i].kind != UL_FILE_IDS || !store_parse_ids_name(name, &generation))
 			continue;
 		struct checked_file *checked = add_file(found, name);
@@ -575,9 +628,11 @@ static void check_previous_files(struct verification *found, const struct view *
 	for (uint64_t i = 0; i < count; i++) {
 		struct ul_text text = ul_container_string(&previous.container, files[i].name);
 		snprintf(name, sizeof(name), "%.*s", (int)(text.bytes < sizeof(name) ? text.bytes : 0), text.text);
-		if (files[i].kind == UL_FILE_IDS && store_parse_ids_name(name, &generation) &&
-		    !checkpoint_names(view, name))
-			check_previous_file(found, view, name, UL_CONTAINER_IDS, files[i].checksum);
+		bool ids = files[i].kind == UL_FILE_IDS && store_parse_ids_name(name, &generation);
+		bool prices = files[i].kind == UL_FILE_PRICES && store_parse_prices_name(name, &generation);
+		if ((ids || prices) && !checkpoint_names(view, name))
+			check_previous_file(found, view, name, ids ? UL_CONTAINER_IDS : UL_CONTAINER_PRICES,
+					    files[i].checksum);
 	}
 	stored_file_clear(&previous);
 }
@@ -702,6 +757,20 @@ static bool days_add_up(const struct checkpoint *checkpoint, struct names *names
 		*error = failed;
 	return good;
 }
+/* Are the last calls priced as the tables of their days say? */
+static bool calls_are_priced(struct view *view, int *error)
+{
+	const struct checkpoint *checkpoint = &view->state.checkpoint;
+	struct checkpoint copy = {0};
+	*error = checkpoint_copy(&copy, checkpoint);
+	if (!*error)
+		*error = pricing_calls(&view->pricing, &copy);
+	bool same = !*error && (!copy.call_count ||
+				memcmp(copy.calls, checkpoint->calls, copy.call_count * sizeof(*copy.calls)) == 0);
+	checkpoint_clear(&copy);
+	return same;
+}
+
 /* Are the totals what the slots give? */
 static bool totals_refold(struct view *view, const struct refold *again, int *error)
 {
@@ -741,6 +810,8 @@ static void check_totals(struct verification *found, struct view *view, const st
 		{view->state.settings_changed || parts_add_up(&checkpoint->totals, TOTAL_HOURS, window.hours_from,
 							      WHOLE_QUARTERS_FROM, &found->error),
 		 "its hours do not come to their days"},
+		{view->state.settings_changed || calls_are_priced(view, &found->error),
+		 "its last calls are not priced as their days are"},
 		{!again->complete || totals_refold(view, again, &found->error),
 		 "its totals are not what the segments give, folded again; segments are missing or damaged, or the "
 		 "file is "
@@ -1031,6 +1102,7 @@ static void check_all(struct verification *found, struct view *view, struct refo
 	for (size_t i = 0; i < view->state.checkpoint.day_count; i++)
 		check_day(found, view, again, &view->state.checkpoint.days[i]);
 	check_named_files(found, view, again);
+	check_named_tables(found, view);
 	check_previous_files(found, view);
 	check_base(found, view);
 	check_checkpoints(found, view, again);

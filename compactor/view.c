@@ -22,6 +22,30 @@ static void report_lost(struct view *view)
 		view->directory.path, id);
 }
 
+/* As the next compact will: with calls of theirs, days that name no table yet take one, for what they had before too. */
+static int price_day(struct view *view, struct facts *facts)
+{
+	const struct ul_day *old = checkpoint_find_day(view->from, facts->day);
+	struct stored_file file = {0};
+	uint32_t prices, had = old ? old->prices : 0;
+	if (old && pricing_of_day(&view->pricing, facts->day) != had)
+		store_read_day(view->directory.fd, old, &view->directory.conf.log_id, &file);
+	const struct ul_container *before = file.bytes && file.state == FILE_SOUND ? &file.container : NULL;
+	int error = pricing_day(&view->pricing, before, had, facts, &prices);
+	stored_file_clear(&file);
+	return error;
+}
+
+static int price_pending(struct view *view)
+{
+	pricing_open(&view->pricing, &view->directory, &view->names);
+	view->pricing.days_stand = view->state.settings_changed || view->state.decision == RECOVERY_REBUILD;
+	int error = pricing_take_state(&view->pricing, &view->state);
+	for (size_t i = 0; i < view->pending.fold.day_count && !error; i++)
+		error = price_day(view, view->pending.fold.days[i]);
+	return error;
+}
+
 static int load(struct view *view, struct ul_message *why)
 {
 	const char *path = view->directory.path, *zone = view->directory.conf.time_zone;
@@ -57,6 +81,11 @@ static int load(struct view *view, struct ul_message *why)
 		return error;
 	}
 	pass_report_missing(&view->pending);
+	error = price_pending(view);
+	if (error) {
+		ul_message_set(why, "%s: the calls cannot be priced: %s", path, usagelog_strerror(error));
+		return error;
+	}
 	if (view->state.settings_changed)
 		report_lost(view);
 	return 0;
@@ -78,6 +107,7 @@ void view_close(struct view *view)
 {
 	if (view->pending.directory)
 		pass_clear(&view->pending);
+	pricing_clear(&view->pricing);
 	segments_clear(&view->segments);
 	checkpoint_clear(&view->state.checkpoint);
 	checkpoint_clear(&view->none);

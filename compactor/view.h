@@ -6,6 +6,7 @@
 #define USAGELOG_VIEW_H
 
 #include "pass.h"
+#include "pricing.h"
 #include "recovery.h"
 
 struct view {
@@ -17,7 +18,8 @@ struct view {
 	const struct checkpoint
 		*from; /* what pending calls come on top of: state.checkpoint, or none if settings changed */
 	struct segments segments;
-	struct pass pending;
+	struct pricing pricing; /* the price tables, and which one each day names */
+	struct pass pending;    /* priced */
 };
 
 /* 0, or a negative code and `why`; then nothing is open. Sets the process's time zone to the log's. */

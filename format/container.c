@@ -15,10 +15,8 @@
 enum { ALIGNMENT = 8 };
 
 static const char magics[UL_CONTAINER_KINDS][9] = {
-	[UL_CONTAINER_FACTS] = "ULFACTS\n",
-	[UL_CONTAINER_CHECKPOINT] = "ULCHECK\n",
-	[UL_CONTAINER_IDS] = "ULIDSET\n",
-	[UL_CONTAINER_MERGED] = "ULMERGE\n",
+	[UL_CONTAINER_FACTS] = "ULFACTS\n",  [UL_CONTAINER_CHECKPOINT] = "ULCHECK\n", [UL_CONTAINER_IDS] = "ULIDSET\n",
+	[UL_CONTAINER_MERGED] = "ULMERGE\n", [UL_CONTAINER_PRICES] = "ULPRICE\n",
 };
 
 static size_t align_up(size_t offset)
@@ -139,6 +137,13 @@ static const struct requirement merged_sections[] = {
 	{UL_SECTION_STRING_BYTES, 1},
 	{UL_SECTION_PARTS, sizeof(struct ul_part)},
 	{UL_SECTION_PART_BYTES, 1},
+};
+
+static const struct requirement price_sections[] = {
+	{UL_SECTION_META, sizeof(struct ul_price_meta)},
+	{UL_SECTION_STRINGS, sizeof(struct ul_string_record)},
+	{UL_SECTION_STRING_BYTES, 1},
+	{UL_SECTION_PRICES, sizeof(struct ul_price)},
 };
 
 static const struct requirement id_sections[] = {
@@ -306,7 +311,8 @@ static int compare_rows(const struct ul_row *a, const struct ul_row *b)
 
 static int compare_sums(const struct ul_sum *a, const struct ul_sum *b)
 {
-	const int64_t pairs[][2] = {{a->number, b->number}, {a->first, b->first}, {a->second, b->second}};
+	const int64_t pairs[][2] = {
+		{a->number, b->number}, {a->first, b->first}, {a->second, b->second}, {a->price_key, b->price_key}};
 	return compare_keys(pairs, sizeof(pairs) / sizeof(pairs[0]));
 }
 
@@ -360,6 +366,15 @@ static bool rows_are_sound(const struct checked *checked)
 	return true;
 }
 
+/* Of a quarter alone: a prompt band and a service tier. */
+static bool price_key_is_sound(const struct checked *checked, enum ul_section_type type, uint32_t price_key)
+{
+	if (!price_key)
+		return true;
+	return type == UL_SECTION_QUARTERS && price_key >> 28 >= 1 && price_key >> 28 <= UL_PROMPT_BANDS &&
+	       index_is_operation(checked, price_key & UL_PRICE_KEY_NAME);
+}
+
 /* Sums in order; `is_name` says of an index whether it may be one of their names. */
 static bool sums_are_sound(const struct checked *checked, enum ul_section_type type,
 			   bool (*is_name)(const struct checked *checked, uint32_t index))
@@ -367,7 +382,8 @@ static bool sums_are_sound(const struct checked *checked, enum ul_section_type t
 	uint64_t count;
 	const struct ul_sum *sums = ul_container_records(checked->container, type, &count);
 	for (uint64_t i = 0; i < count; i++) {
-		if (sums[i].zero || !is_name(checked, sums[i].first) || !is_name(checked, sums[i].second))
+		if (!is_name(checked, sums[i].first) || !is_name(checked, sums[i].second) ||
+		    !price_key_is_sound(checked, type, sums[i].price_key))
 			return false;
 		if (i && compare_sums(&sums[i - 1], &sums[i]) >= 0)
 			return false;
@@ -421,7 +437,7 @@ static bool facts_are_sound(const struct checked *checked)
 {
 	uint64_t count;
 	const struct ul_fact_meta *meta = ul_container_records(checked->container, UL_SECTION_META, &count);
-	return !meta->zero && ul_is_zero(meta->zeros, sizeof(meta->zeros)) && rows_are_sound(checked) &&
+	return ul_is_zero(meta->zeros, sizeof(meta->zeros)) && rows_are_sound(checked) &&
 	       sums_are_sound(checked, UL_SECTION_QUARTERS, index_is_name) && histograms_are_sound(checked);
 }
 
@@ -476,7 +492,7 @@ static bool days_are_sound(const struct checked *checked)
 	uint64_t count;
 	const struct ul_day *days = ul_container_records(checked->container, UL_SECTION_DAYS, &count);
 	for (uint64_t i = 0; i < count; i++)
-		if (days[i].zero || (i && days[i].day <= days[i - 1].day))
+		if (i && days[i].day <= days[i - 1].day)
 			return false;
 	return true;
 }
@@ -503,8 +519,10 @@ static bool totals_are_sound(const struct checked *checked)
 static bool call_is_sound(const struct checked *checked, const struct ul_last_call *call)
 {
 	const uint32_t flags = (UL_UNPRICED | UL_LATENCY_UNKNOWN | UL_LATENCY_MS) >> 28;
-	if (!call->slot || call->slot > UL_SLOT_MASK || (call->flags & ~flags) ||
-	    !ul_is_zero(call->zero, sizeof(call->zero)))
+	if (!call->slot || call->slot > UL_SLOT_MASK || (call->flags & ~flags) || call->priced > 1 ||
+	    (!call->priced && call->priced_pico_usd))
+		return false;
+	if (call->priced && !(call->flags & UL_UNPRICED >> 28))
 		return false;
 	return index_is_name(checked, call->provider) && index_is_name(checked, call->model) &&
 	       index_is_context(checked, call->context);
@@ -532,7 +550,8 @@ static bool files_are_sound(const struct checked *checked)
 	for (uint64_t i = 0; i < count; i++) {
 		if (files[i].kind != UL_FILE_IDS && files[i].kind != UL_FILE_PRICES)
 			return false;
-		if (files[i].zero || files[i].name >= checked->string_count)
+		if (files[i].zero || (files[i].since && files[i].kind != UL_FILE_PRICES) ||
+		    files[i].name >= checked->string_count)
 			return false;
 		if (i && compare_files(&files[i - 1], &files[i]) >= 0)
 			return false;
@@ -561,6 +580,44 @@ static bool ids_are_sound(const struct checked *checked)
 		if (ids[i].standing != 0 && ids[i].standing != 1)
 			return false;
 		if (i && compare_ids(&ids[i - 1].id, &ids[i].id) >= 0)
+			return false;
+	}
+	return true;
+}
+
+/* The records of price tables. */
+
+static bool price_is_sound(const struct checked *checked, const struct ul_price *price)
+{
+	if (price->service >= UL_SERVICES || price->first_band > price->last_band ||
+	    price->last_band >= UL_PROMPT_BANDS || !ul_is_zero(price->zeros, sizeof(price->zeros)))
+		return false;
+	for (size_t i = 0; i < UL_TOKEN_KINDS; i++)
+		if (price->pico_usd[i] < 0 || price->pico_usd[i] > UL_PRICE_MAX)
+			return false;
+	return index_is_name(checked, price->name) && index_is_operation(checked, price->provider);
+}
+
+static bool prices_are_sound(const struct checked *checked)
+{
+	uint64_t count;
+	const struct ul_price_meta *meta = ul_container_records(checked->container, UL_SECTION_META, &count);
+	if (!ul_is_zero(meta->zeros, sizeof(meta->zeros)) || meta->replaces > 1)
+		return false;
+	const struct ul_price *prices = ul_container_records(checked->container, UL_SECTION_PRICES, &count);
+	for (uint64_t i = 0; i < count; i++) {
+		const struct ul_price *price = &prices[i], *before = price - 1;
+		if (!price_is_sound(checked, price))
+			return false;
+		if (!i)
+			continue;
+		/* The bands of one name and service follow each other. */
+		const int64_t pairs[][2] = {{before->name, price->name},
+					    {before->service, price->service},
+					    {before->last_band, price->first_band}};
+		if (compare_keys(pairs, sizeof(pairs) / sizeof(pairs[0])) >= 0)
+			return false;
+		if (before->name == price->name && before->provider != price->provider)
 			return false;
 	}
 	return true;
@@ -603,6 +660,7 @@ static const struct {
 	[UL_CONTAINER_IDS] = {id_sections, sizeof(id_sections) / sizeof(id_sections[0]), ids_are_sound},
 	[UL_CONTAINER_MERGED] = {merged_sections, sizeof(merged_sections) / sizeof(merged_sections[0]),
 				 merged_is_sound},
+	[UL_CONTAINER_PRICES] = {price_sections, sizeof(price_sections) / sizeof(price_sections[0]), prices_are_sound},
 };
 
 enum ul_container_state ul_container_open(struct ul_container *container, enum ul_container_kind kind,

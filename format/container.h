@@ -1,5 +1,5 @@
 /*
- * The frame that fact files, checkpoints, id sets and merged files share (FORMAT.md 6): a header with one checksum over everything,
+ * The frame that fact files, checkpoints, id sets, price tables and merged files share (FORMAT.md 6): a header with one checksum over everything,
  * and typed sections of fixed-size records. Opening one checks all that makes it valid, down to the orders and indexes
  * inside the records, so that whoever reads them afterwards need not.
  */
@@ -18,6 +18,7 @@ enum ul_container_kind {
 	UL_CONTAINER_CHECKPOINT,
 	UL_CONTAINER_IDS,
 	UL_CONTAINER_MERGED,
+	UL_CONTAINER_PRICES,
 	UL_CONTAINER_KINDS
 };
 

@@ -218,6 +218,7 @@ enum ul_section_type {
 	UL_SECTION_HOUR_SUMS = 23,
 	UL_SECTION_ATTRIBUTE_SUMS = 24,
 	UL_SECTION_IDS = 32,
+	UL_SECTION_PRICES = 40,
 	UL_SECTION_PARTS = 48,
 	UL_SECTION_PART_BYTES = 49,
 	UL_SECTION_MANDATORY = 1000, /* an unknown type from here on must be refused */
@@ -236,7 +237,7 @@ struct ul_i128 {
 /* 7: what a fact file holds. */
 struct ul_fact_meta {
 	int32_t day;
-	uint32_t zero;
+	uint32_t prices; /* generation of its price table; 0: none */
 	uint64_t generation;
 	uint64_t settings;
 	uint8_t zeros[40];
@@ -271,12 +272,20 @@ struct ul_row {
 	struct ul_i128 cost_pico_usd;
 };
 
+/* The price key of a quarter of calls without a cost: 1 + prompt band, and the service tier's name. */
+#define UL_PRICE_KEY_NAME ((uint32_t)0x0fffffff)
+
+static inline uint32_t ul_price_key(uint8_t prompt_band, uint32_t service_tier)
+{
+	return (uint32_t)(prompt_band + 1) << 28 | service_tier;
+}
+
 /* What calls come to, under a number and two names: by quarter, provider and model in a fact file, by others in a checkpoint. */
 struct ul_sum {
 	int32_t number;
 	uint32_t first;
 	uint32_t second;
-	uint32_t zero;
+	uint32_t price_key; /* of a quarter; else 0 */
 	int64_t calls;
 	int64_t errors;
 	int64_t tokens[UL_TOKEN_KINDS];
@@ -338,7 +347,7 @@ struct ul_run {
 
 struct ul_day {
 	int32_t day;
-	uint32_t zero;
+	uint32_t prices; /* generation of its price table; 0: none */
 	uint64_t generation;
 	uint64_t size_bytes;
 	uint64_t checksum;
@@ -358,8 +367,9 @@ struct ul_last_call {
 	uint32_t model;
 	uint32_t context;
 	struct ul_call_body call;
-	uint32_t flags; /* the context word's upper 4 bits, shifted down */
-	uint32_t zero[3];
+	uint32_t flags;  /* the context word's upper 4 bits, shifted down */
+	uint32_t priced; /* 1: when it was folded, at the cost that follows */
+	int64_t priced_pico_usd;
 	struct ul_id call_id;
 };
 
@@ -370,7 +380,8 @@ struct ul_named_file {
 	uint32_t name;
 	uint64_t size_bytes;
 	uint64_t checksum;
-	uint64_t zero;
+	int32_t since; /* the day from which on a price table stands */
+	uint32_t zero;
 };
 
 struct ul_id_meta {
@@ -382,6 +393,29 @@ struct ul_id_record {
 	struct ul_id id;
 	uint64_t content;
 	int64_t standing;
+};
+
+/* 14: what a price table holds. */
+struct ul_price_meta {
+	uint64_t generation;
+	int32_t since;
+	uint32_t replaces;
+	uint64_t source;
+	uint8_t zeros[40];
+};
+
+enum ul_service { UL_SERVICE_STANDARD, UL_SERVICE_BATCH, UL_SERVICE_FLEX, UL_SERVICE_PRIORITY, UL_SERVICES };
+enum { UL_PROMPT_BANDS = 6 };
+#define UL_PRICE_MAX ((int64_t)1 << 53) /* pico-USD a token */
+
+struct ul_price {
+	uint32_t name;
+	uint32_t provider;
+	uint8_t service;
+	uint8_t first_band;
+	uint8_t last_band;
+	uint8_t zeros[5];
+	int64_t pico_usd[UL_TOKEN_KINDS];
 };
 
 /* 12: what a merged file holds. */
@@ -400,10 +434,12 @@ struct ul_part {
 
 static_assert(sizeof(struct ul_merged_meta) == 64 && sizeof(struct ul_part) == 64, "FORMAT.md 12");
 static_assert(sizeof(struct ul_checkpoint_meta) == 64 && sizeof(struct ul_id_meta) == 64, "FORMAT.md 8, 9");
+static_assert(sizeof(struct ul_price_meta) == 64 && sizeof(struct ul_price) == 64, "FORMAT.md 14");
 static_assert(sizeof(struct ul_folded_segment) == 80, "FORMAT.md 8");
 static_assert(sizeof(struct ul_run) == 8 && sizeof(struct ul_day) == 40, "FORMAT.md 8");
 static_assert(sizeof(struct ul_last_call) == 112, "FORMAT.md 8");
-static_assert(offsetof(struct ul_last_call, flags) == 80, "FORMAT.md 8");
+static_assert(offsetof(struct ul_last_call, flags) == 80 && offsetof(struct ul_last_call, priced_pico_usd) == 88,
+	      "FORMAT.md 8");
 static_assert(sizeof(struct ul_named_file) == 32 && sizeof(struct ul_id_record) == 32, "FORMAT.md 8, 9");
 
 #endif

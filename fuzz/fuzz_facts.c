@@ -20,7 +20,8 @@ static void *encode_again(const struct ul_container *file, size_t *bytes)
 	void *encoded = NULL;
 	int error = 0;
 	if (!facts.error) {
-		encoded = facts_encode(&facts, &names, &file->header->log_id, meta->generation, meta->settings, bytes,
+		encoded = facts_encode(&facts, &names, &file->header->log_id,
+				       &(struct facts_origin){meta->generation, meta->settings, meta->prices}, bytes,
 				       &error);
 		FUZZ_CHECK(encoded && !error);
 	}

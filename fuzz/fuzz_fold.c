@@ -47,8 +47,8 @@ static void take_facts(struct folded *folded, struct pass *pass)
 		const struct facts *day = pass->fold.days[i];
 		int error;
 		struct ul_container file;
-		folded->facts[i] =
-			facts_encode(day, pass->names, &directory.conf.log_id, 1, 0, &folded->fact_bytes[i], &error);
+		folded->facts[i] = facts_encode(day, pass->names, &directory.conf.log_id,
+						&(struct facts_origin){1, 0, 0}, &folded->fact_bytes[i], &error);
 		FUZZ_CHECK(folded->facts[i]);
 		FUZZ_CHECK(ul_container_open(&file, UL_CONTAINER_FACTS, folded->facts[i], folded->fact_bytes[i],
 					     &directory.conf.log_id) == UL_CONTAINER_VALID);

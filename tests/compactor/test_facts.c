@@ -47,8 +47,12 @@ static struct ul_slot make_call(uint32_t i, struct call_names *who)
 		"{\"error_type\":\"429\",\"operation\":\"chat\",\"session_id\":\"s\"}"};
 	size_t kind = next_random(&random) % 3;
 	struct ul_slot slot = {.tag = ul_tag(UL_KIND_CALL, 0)};
-	*who = (struct call_names){name("openai"), name(models[next_random(&random) % 3]), name(dimensions[kind]),
-				   kind ? name("chat") : NAME_EMPTY, kind == 2};
+	*who = (struct call_names){name("openai"),
+				   name(models[next_random(&random) % 3]),
+				   name(dimensions[kind]),
+				   kind ? name("chat") : NAME_EMPTY,
+				   NAME_EMPTY,
+				   kind == 2};
 	slot.body.call = (struct ul_call_body){.time_ns = (int64_t)(next_random(&random) % 86400) * 1000000000,
 					       .cost_pico_usd = (int64_t)next_random(&random),
 					       .input_tokens = (uint32_t)next_random(&random) % 600000,
@@ -76,7 +80,7 @@ static void add_calls(struct facts *facts, uint32_t first, uint32_t last, bool b
 static void *encode(const struct facts *facts, size_t *bytes)
 {
 	int error;
-	void *file = facts_encode(facts, &names, &log_id, 3, 4, bytes, &error);
+	void *file = facts_encode(facts, &names, &log_id, &(struct facts_origin){3, 4, 0}, bytes, &error);
 	assert_int_equal(error, 0);
 	assert_non_null(file);
 	return file;
@@ -165,7 +169,7 @@ static void costs_go_beyond_64_bits(void **state)
 	struct facts facts;
 	(void)state;
 	facts_init(&facts, 10);
-	struct call_names who = {name("p"), name("m"), NAME_NO_DIMENSIONS, NAME_EMPTY, false};
+	struct call_names who = {name("p"), name("m"), NAME_NO_DIMENSIONS, NAME_EMPTY, NAME_EMPTY, false};
 	struct ul_slot slot = {.tag = ul_tag(UL_KIND_CALL, 0), .word = UL_LATENCY_UNKNOWN};
 	slot.body.call.cost_pico_usd = INT64_MAX;
 	for (int i = 0; i < 3; i++)
@@ -270,9 +274,9 @@ static void totals_tell_a_missing_call(void **state)
 /* Facts of one model and one hour of a day, UTC. */
 static void make_day(struct facts *facts, int32_t day, uint32_t calls)
 {
-	struct call_names who = {name("p"), name("m"),
-				 name("{\"metadata\":{\"n\":1,\"user\":\"ann\"},\"service_tier\":\"flex\"}"),
-				 NAME_EMPTY, false};
+	struct call_names who = {
+		name("p"),  name("m"),    name("{\"metadata\":{\"n\":1,\"user\":\"ann\"},\"service_tier\":\"flex\"}"),
+		NAME_EMPTY, name("flex"), false};
 	struct ul_slot slot = {.tag = ul_tag(UL_KIND_CALL, 0), .word = UL_LATENCY_UNKNOWN};
 	slot.body.call.time_ns = day * INT64_C(86400000000000) + INT64_C(5400000000000);
 	slot.body.call.input_tokens = 10;

@@ -220,7 +220,8 @@ static void encode_day(struct outcome *outcome, const struct facts *day, const s
 	int error;
 	size_t at = outcome->day_count++;
 	assert_true(at < DAYS_MAX * 8);
-	outcome->facts[at] = facts_encode(day, names, &directory.conf.log_id, 1, 2, &outcome->bytes[at], &error);
+	outcome->facts[at] = facts_encode(day, names, &directory.conf.log_id, &(struct facts_origin){1, 2, 0},
+					  &outcome->bytes[at], &error);
 	assert_non_null(outcome->facts[at]);
 }
 
@@ -335,7 +336,7 @@ static int add_slot(void *arg, uint32_t number, const struct ul_slot *slot, cons
 	struct slow *slow = arg;
 	enum ul_kind kind = ul_slot_kind(slot);
 	char text[UL_CONTEXT_BYTES_MAX], part[UL_CONTEXT_BYTES_MAX];
-	struct call_names who = {NAME_UNKNOWN, NAME_UNKNOWN, NAME_NO_DIMENSIONS, NAME_EMPTY, false};
+	struct call_names who = {NAME_UNKNOWN, NAME_UNKNOWN, NAME_NO_DIMENSIONS, NAME_EMPTY, NAME_EMPTY, false};
 	(void)number;
 	(void)before;
 	if (kind != UL_KIND_CALL && kind != UL_KIND_REVERSAL && kind != UL_KIND_BALANCE)
@@ -451,7 +452,7 @@ static void large_sums_are_checked(void **state)
 	(void)state;
 	assert_int_equal(names_init(&names), 0);
 	facts_init(&facts, 1);
-	struct call_names who = {NAME_UNKNOWN, NAME_UNKNOWN, NAME_NO_DIMENSIONS, NAME_EMPTY, false};
+	struct call_names who = {NAME_UNKNOWN, NAME_UNKNOWN, NAME_NO_DIMENSIONS, NAME_EMPTY, NAME_EMPTY, false};
 	struct ul_slot call = {.tag = ul_tag(UL_KIND_CALL, 0)};
 	facts_add_call(&facts, &who, &call);
 	assert_true(facts_may_add(&facts, 64));

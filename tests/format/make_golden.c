@@ -795,6 +795,7 @@ static const char *const container_names[UL_CONTAINER_KINDS][2] = {
 	[UL_CONTAINER_FACTS] = {"facts", "facts"},
 	[UL_CONTAINER_CHECKPOINT] = {"checkpoint", "checkpoint"},
 	[UL_CONTAINER_IDS] = {"ids", "ids"},
+	[UL_CONTAINER_PRICES] = {"prices", "prices"},
 };
 
 static void put_container(enum ul_container_kind kind, const char *variant, void *bytes, size_t size_bytes,
@@ -850,6 +851,7 @@ static void make_spoiled_containers(void)
 		{"id-twice", "an id twice"},
 		{"standing", "standing 2"},
 		{"huge-count", "so many records that their size wraps"},
+		{"bands-overlap", "bands overlap"},
 	};
 	for (size_t i = 0; i < sizeof(chosen) / sizeof(chosen[0]); i++) {
 		size_t change = 0;
@@ -877,6 +879,7 @@ static void make_containers(void)
 	bytes = sample_build(UL_CONTAINER_IDS, 0, 0, &size);
 	put_container(UL_CONTAINER_IDS, "cut", bytes, size - 32, "damaged", "the last record is missing");
 	make_spoiled_containers();
+	make_container_variants(UL_CONTAINER_PRICES);
 }
 
 int main(int argc, char **argv)

@@ -280,6 +280,26 @@ static const struct ul_section_data checkpoint_sections[] = {
 
 static const struct ul_section_data id_sections[] = {META(id_meta), SECTION(UL_SECTION_IDS, ids)};
 
+static const struct ul_price_meta price_meta = {.generation = 4, .since = DAY, .replaces = 1, .source = 15};
+static const struct ul_price prices[] = {
+	{.name = S_CLAUDE,
+	 .provider = S_ANTHROPIC,
+	 .last_band = 1,
+	 .pico_usd = {3000000, 300000, 3750000, 6000000, 15000000, 15000000}},
+	{.name = S_CLAUDE,
+	 .provider = S_ANTHROPIC,
+	 .first_band = 2,
+	 .last_band = 5,
+	 .pico_usd = {6000000, 600000, 7500000, 12000000, 22500000, 22500000}},
+	{.name = S_GPT, .provider = S_EMPTY, .last_band = 5, .pico_usd = {1250000, 125000, 0, 0, UL_PRICE_MAX, 1}},
+	{.name = S_GPT,
+	 .provider = S_EMPTY,
+	 .service = UL_SERVICE_PRIORITY,
+	 .last_band = 5,
+	 .pico_usd = {2500000, 250000, 0, 0, 20000000, 20000000}},
+};
+static const struct ul_section_data price_sections[] = {META(price_meta), SECTION(UL_SECTION_PRICES, prices)};
+
 /* Two parts; what is in them is not this layer's affair. */
 static const struct ul_merged_meta merged_meta;
 static const struct ul_part parts[] = {
@@ -298,6 +318,7 @@ static const struct {
 	[UL_CONTAINER_CHECKPOINT] = {checkpoint_sections, sizeof(checkpoint_sections) / sizeof(checkpoint_sections[0])},
 	[UL_CONTAINER_IDS] = {id_sections, sizeof(id_sections) / sizeof(id_sections[0])},
 	[UL_CONTAINER_MERGED] = {merged_sections, sizeof(merged_sections) / sizeof(merged_sections[0])},
+	[UL_CONTAINER_PRICES] = {price_sections, sizeof(price_sections) / sizeof(price_sections[0])},
 };
 
 /* The sections to write, kept in rising order of type. */
@@ -427,7 +448,6 @@ const struct sample_change sample_changes[] = {
 	{"a string that is prefix of the one before", UL_CONTAINER_FACTS, UL_SECTION_STRINGS, 0,
 	 FIELD(ul_string_record, bytes), 9},
 	/* Facts. */
-	{"fact meta's zero is not", UL_CONTAINER_FACTS, UL_SECTION_META, 0, FIELD(ul_fact_meta, zero), 1},
 	{"fact meta's end is not zero", UL_CONTAINER_FACTS, UL_SECTION_META, 0, 63, 1, 1},
 	{"provider's index out of range", UL_CONTAINER_FACTS, UL_SECTION_ROWS, 3, FIELD(ul_row, provider), 13},
 	{"model's index out of range", UL_CONTAINER_FACTS, UL_SECTION_ROWS, 3, FIELD(ul_row, model), UINT32_MAX},
@@ -443,7 +463,12 @@ const struct sample_change sample_changes[] = {
 	{"a row twice", UL_CONTAINER_FACTS, UL_SECTION_ROWS, 2, 8, 6, S_CHAT_ERROR | (uint64_t)UL_PRICE_NONE << 32},
 	{"quarter's provider out of range", UL_CONTAINER_FACTS, UL_SECTION_QUARTERS, 2, FIELD(ul_sum, first), 13},
 	{"quarter's model out of range", UL_CONTAINER_FACTS, UL_SECTION_QUARTERS, 2, FIELD(ul_sum, second), 13},
-	{"quarter's zero is not", UL_CONTAINER_FACTS, UL_SECTION_QUARTERS, 1, FIELD(ul_sum, zero), 1},
+	{"quarter's price key without a band", UL_CONTAINER_FACTS, UL_SECTION_QUARTERS, 1, FIELD(ul_sum, price_key),
+	 S_CHAT},
+	{"quarter's price key of band 6", UL_CONTAINER_FACTS, UL_SECTION_QUARTERS, 1, FIELD(ul_sum, price_key),
+	 UINT32_C(7) << 28},
+	{"quarter's service tier out of range", UL_CONTAINER_FACTS, UL_SECTION_QUARTERS, 1, FIELD(ul_sum, price_key),
+	 UINT32_C(1) << 28 | 13},
 	{"a quarter twice", UL_CONTAINER_FACTS, UL_SECTION_QUARTERS, 2, 4, 8, S_ANTHROPIC | (uint64_t)S_CLAUDE << 32},
 	{"quarters fall", UL_CONTAINER_FACTS, UL_SECTION_QUARTERS, 2, FIELD(ul_sum, number), QUARTER},
 	{"a quarter before 1970 comes last", UL_CONTAINER_FACTS, UL_SECTION_QUARTERS, 2, FIELD(ul_sum, number),
@@ -486,7 +511,6 @@ const struct sample_change sample_changes[] = {
 	{"a run beyond 2^28", UL_CONTAINER_CHECKPOINT, UL_SECTION_RUNS, 3, FIELD(ul_run, slot_count), (1 << 28) - 259},
 	{"a run whose end wraps", UL_CONTAINER_CHECKPOINT, UL_SECTION_RUNS, 3, FIELD(ul_run, slot_count), UINT32_MAX},
 	{"a day twice", UL_CONTAINER_CHECKPOINT, UL_SECTION_DAYS, 1, FIELD(ul_day, day), DAY - 1},
-	{"day's zero is not", UL_CONTAINER_CHECKPOINT, UL_SECTION_DAYS, 1, FIELD(ul_day, zero), 1},
 	{"totals' rows fall", UL_CONTAINER_CHECKPOINT, UL_SECTION_ROWS, 3, FIELD(ul_row, provider), S_UNKNOWN},
 	{"totals' row with a prompt band", UL_CONTAINER_CHECKPOINT, UL_SECTION_ROWS, 1, FIELD(ul_row, prompt_band), 1},
 	{"totals' model out of range", UL_CONTAINER_CHECKPOINT, UL_SECTION_ROWS, 3, FIELD(ul_row, model), 13},
@@ -499,7 +523,8 @@ const struct sample_change sample_changes[] = {
 	{"a day's sum with a name", UL_CONTAINER_CHECKPOINT, UL_SECTION_DAY_SUMS, 1, FIELD(ul_sum, first), S_GPT},
 	{"a day's sum with a second name", UL_CONTAINER_CHECKPOINT, UL_SECTION_DAY_SUMS, 0, FIELD(ul_sum, second),
 	 S_GPT},
-	{"a day's sum whose zero is not", UL_CONTAINER_CHECKPOINT, UL_SECTION_DAY_SUMS, 0, FIELD(ul_sum, zero), 1},
+	{"a day's sum with a price key", UL_CONTAINER_CHECKPOINT, UL_SECTION_DAY_SUMS, 0, FIELD(ul_sum, price_key),
+	 UINT32_C(1) << 28},
 	{"a day's sum whose name is out of range", UL_CONTAINER_CHECKPOINT, UL_SECTION_DAY_SUMS, 0,
 	 FIELD(ul_sum, first), 13},
 	{"a model's sum twice", UL_CONTAINER_CHECKPOINT, UL_SECTION_RECENT_SUMS, 3, 4, 8,
@@ -513,7 +538,9 @@ const struct sample_change sample_changes[] = {
 	{"models' sums fall", UL_CONTAINER_CHECKPOINT, UL_SECTION_RECENT_SUMS, 3, FIELD(ul_sum, number), DAY - 1},
 	{"an hour with a name", UL_CONTAINER_CHECKPOINT, UL_SECTION_HOUR_SUMS, 2, FIELD(ul_sum, second), S_CHAT},
 	{"an hour twice", UL_CONTAINER_CHECKPOINT, UL_SECTION_HOUR_SUMS, 1, FIELD(ul_sum, number), QUARTER - 8},
-	{"an hour whose zero is not", UL_CONTAINER_CHECKPOINT, UL_SECTION_HOUR_SUMS, 2, FIELD(ul_sum, zero), 1},
+	{"an hour whose zero is not", UL_CONTAINER_CHECKPOINT, UL_SECTION_HOUR_SUMS, 2, FIELD(ul_sum, price_key), 1},
+	{"an hour with a price key", UL_CONTAINER_CHECKPOINT, UL_SECTION_HOUR_SUMS, 2, FIELD(ul_sum, price_key),
+	 UINT32_C(1) << 28},
 	{"an attribute's sum with a number", UL_CONTAINER_CHECKPOINT, UL_SECTION_ATTRIBUTE_SUMS, 2,
 	 FIELD(ul_sum, number), 1},
 	{"an attribute without a key", UL_CONTAINER_CHECKPOINT, UL_SECTION_ATTRIBUTE_SUMS, 0, FIELD(ul_sum, first),
@@ -535,10 +562,17 @@ const struct sample_change sample_changes[] = {
 	{"call's context out of range", UL_CONTAINER_CHECKPOINT, UL_SECTION_CALLS, 2, FIELD(ul_last_call, context), 13},
 	{"call's context is none", UL_CONTAINER_CHECKPOINT, UL_SECTION_CALLS, 2, FIELD(ul_last_call, context), S_GPT},
 	{"reserved flag of a call", UL_CONTAINER_CHECKPOINT, UL_SECTION_CALLS, 2, FIELD(ul_last_call, flags), 8},
-	{"call's zero is not", UL_CONTAINER_CHECKPOINT, UL_SECTION_CALLS, 2, 95, 1, 1},
+	{"a cost of a call that was not priced", UL_CONTAINER_CHECKPOINT, UL_SECTION_CALLS, 2,
+	 FIELD(ul_last_call, priced_pico_usd), 1},
+	{"a call that was priced twice over", UL_CONTAINER_CHECKPOINT, UL_SECTION_CALLS, 3, FIELD(ul_last_call, priced),
+	 2},
+	{"a call that was priced, though its cost was given", UL_CONTAINER_CHECKPOINT, UL_SECTION_CALLS, 0,
+	 FIELD(ul_last_call, priced), 1},
 	{"file of kind 0", UL_CONTAINER_CHECKPOINT, UL_SECTION_FILES, 0, FIELD(ul_named_file, kind), 0},
 	{"file of kind 3", UL_CONTAINER_CHECKPOINT, UL_SECTION_FILES, 1, FIELD(ul_named_file, kind), 3},
 	{"file's name out of range", UL_CONTAINER_CHECKPOINT, UL_SECTION_FILES, 1, FIELD(ul_named_file, name), 13},
+	{"an id set that stands from a day on", UL_CONTAINER_CHECKPOINT, UL_SECTION_FILES, 0,
+	 FIELD(ul_named_file, since), 1},
 	{"file's zero is not", UL_CONTAINER_CHECKPOINT, UL_SECTION_FILES, 1, FIELD(ul_named_file, zero), 1},
 	/* Id sets. */
 	{"id meta's end is not zero", UL_CONTAINER_IDS, UL_SECTION_META, 0, 8, 1, 1},
@@ -558,6 +592,22 @@ const struct sample_change sample_changes[] = {
 	{"a part of odd size", UL_CONTAINER_MERGED, UL_SECTION_PARTS, 1, FIELD(ul_part, size_bytes), 15},
 	{"a part beyond the bytes", UL_CONTAINER_MERGED, UL_SECTION_PARTS, 1, FIELD(ul_part, size_bytes), 24},
 	{"bytes that no part has", UL_CONTAINER_MERGED, UL_SECTION_PARTS, 1, FIELD(ul_part, size_bytes), 8},
+	{"price meta's end is not zero", UL_CONTAINER_PRICES, UL_SECTION_META, 0, 24, 1, 1},
+	{"a table that replaces twice", UL_CONTAINER_PRICES, UL_SECTION_META, 0, FIELD(ul_price_meta, replaces), 2},
+	{"price's name out of range", UL_CONTAINER_PRICES, UL_SECTION_PRICES, 3, FIELD(ul_price, name), S_COUNT},
+	{"price's name is empty", UL_CONTAINER_PRICES, UL_SECTION_PRICES, 0, FIELD(ul_price, name), S_EMPTY},
+	{"price's provider out of range", UL_CONTAINER_PRICES, UL_SECTION_PRICES, 3, FIELD(ul_price, provider),
+	 S_COUNT},
+	{"a model of two providers", UL_CONTAINER_PRICES, UL_SECTION_PRICES, 3, FIELD(ul_price, provider), S_OPENAI},
+	{"service 4", UL_CONTAINER_PRICES, UL_SECTION_PRICES, 3, FIELD(ul_price, service), 4},
+	{"price for band 6", UL_CONTAINER_PRICES, UL_SECTION_PRICES, 3, FIELD(ul_price, last_band), 6},
+	{"price for no band", UL_CONTAINER_PRICES, UL_SECTION_PRICES, 0, FIELD(ul_price, first_band), 2},
+	{"bands overlap", UL_CONTAINER_PRICES, UL_SECTION_PRICES, 0, FIELD(ul_price, last_band), 2},
+	{"a price twice", UL_CONTAINER_PRICES, UL_SECTION_PRICES, 3, FIELD(ul_price, service), 0},
+	{"price's zeros", UL_CONTAINER_PRICES, UL_SECTION_PRICES, 1, 15, 1, 1},
+	{"a price below 0", UL_CONTAINER_PRICES, UL_SECTION_PRICES, 1, FIELD(ul_price, pico_usd[5]), UINT64_MAX},
+	{"a price beyond 2^53", UL_CONTAINER_PRICES, UL_SECTION_PRICES, 2, FIELD(ul_price, pico_usd[4]),
+	 UL_PRICE_MAX + 1},
 	{"ids fall", UL_CONTAINER_IDS, UL_SECTION_IDS, 0, 0, 1, 3},
 	{"standing 2", UL_CONTAINER_IDS, UL_SECTION_IDS, 1, FIELD(ul_id_record, standing), 2},
 	{"standing -1", UL_CONTAINER_IDS, UL_SECTION_IDS, 1, FIELD(ul_id_record, standing), UINT64_MAX},

@@ -135,6 +135,7 @@ static void every_order_is_checked(void **state)
 		{UL_CONTAINER_CHECKPOINT, UL_SECTION_CALLS},
 		{UL_CONTAINER_CHECKPOINT, UL_SECTION_FILES},
 		{UL_CONTAINER_IDS, UL_SECTION_IDS},
+		{UL_CONTAINER_PRICES, UL_SECTION_PRICES},
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(sections); i++) {
@@ -171,6 +172,8 @@ static void required_sections_are_required(void **state)
 		{UL_CONTAINER_CHECKPOINT, UL_SECTION_SEGMENTS, UL_SECTION_ATTRIBUTE_SUMS},
 		{UL_CONTAINER_IDS, UL_SECTION_META, UL_SECTION_META},
 		{UL_CONTAINER_IDS, UL_SECTION_IDS, UL_SECTION_IDS},
+		{UL_CONTAINER_PRICES, UL_SECTION_META, UL_SECTION_STRING_BYTES},
+		{UL_CONTAINER_PRICES, UL_SECTION_PRICES, UL_SECTION_PRICES},
 	};
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(ranges); i++) {

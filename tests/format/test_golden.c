@@ -345,6 +345,8 @@ static cJSON *verdict_on(const char *type, const uint8_t *bytes, size_t size_byt
 		found = verdict_on_container(UL_CONTAINER_FACTS, bytes, size_bytes);
 	else if (strcmp(type, "checkpoint") == 0)
 		found = verdict_on_container(UL_CONTAINER_CHECKPOINT, bytes, size_bytes);
+	else if (strcmp(type, "prices") == 0)
+		found = verdict_on_container(UL_CONTAINER_PRICES, bytes, size_bytes);
 	else
 		found = verdict_on_container(UL_CONTAINER_IDS, bytes, size_bytes);
 	cJSON_AddStringToObject(found, "type", type);

@@ -9,7 +9,7 @@ the text says ends in a verdict or in LogError, never in a traceback. It writes 
     usagelog_reader.py dump DIR         every valid call, one JSON object a line
     usagelog_reader.py check DIR        the classes of all slots, by segment
     usagelog_reader.py totals DIR       totals recomputed from the slots
-    usagelog_reader.py container FILE   a fact file, checkpoint or id set, validated and resolved
+    usagelog_reader.py container FILE   a fact file, checkpoint, id set or price table, validated and resolved
     usagelog_reader.py facts DIR        whether checkpoint and fact files hold each folded slot exactly once
 
 Exit: 0 as wished; 1 a difference, or not valid; 2 the question cannot be answered.
@@ -1046,17 +1046,19 @@ _BUCKET = struct.Struct("<IIq")
 _SEGMENT = struct.Struct("<16sQqIIIIQQ16s")
 _RUN = struct.Struct("<II")
 _DAY = struct.Struct("<iIQQQq")
-_LAST = struct.Struct("<16sIIII48sI12s16s")
-_FILE = struct.Struct("<IIQQQ")
+_LAST = struct.Struct("<16sIIII48sIIq16s")
+_FILE = struct.Struct("<IIQQiI")
+_PRICE = struct.Struct("<IIBBB5s6q")
 _ID = struct.Struct("<16sQq")
 
-_KINDS = {b"ULFACTS\n": "facts", b"ULCHECK\n": "checkpoint", b"ULIDSET\n": "ids"}
+_KINDS = {b"ULFACTS\n": "facts", b"ULCHECK\n": "checkpoint", b"ULIDSET\n": "ids", b"ULPRICE\n": "prices"}
 _COMMON_SECTIONS = {1: 64, 2: 8, 3: 1}
 _SECTIONS = {
     "facts": {**_COMMON_SECTIONS, 4: 128, 5: 112, 6: 24, 7: 16},
     "checkpoint": {**_COMMON_SECTIONS, 4: 128, 6: 24, 7: 16, 16: 80, 17: 8, 18: 40, 19: 112, 20: 112, 21: 32, 22: 112, 23: 112,
                    24: 112},
     "ids": {**_COMMON_SECTIONS, 32: 32},
+    "prices": {**_COMMON_SECTIONS, 40: 64},
 }
 RECENT_DAYS, HOUR_DAYS = 31, 30
 _OPTIONAL = {"ids": (2, 3)}  # may be missing, both together
@@ -1090,7 +1092,7 @@ class Row(NamedTuple):
 
 
 class Container:
-    """A valid fact file, checkpoint or id set. `remarks` are rules broken that its validity does not hang on."""
+    """A valid fact file, checkpoint, id set or price table. `remarks` are rules broken that its validity does not hang on."""
 
     def __init__(self, data):
         self.remarks = []
@@ -1220,26 +1222,38 @@ class Container:
         return row
 
     def _read_facts(self):
-        self.day, zero, self.generation, self.settings, zeros = struct.unpack("<iIQQ40s", self._bytes(1))
-        _need(not zero and not any(zeros), "meta: a reserved field is not zero")
+        self.day, self.prices, self.generation, self.settings, zeros = struct.unpack("<iIQQ40s", self._bytes(1))
+        _need(not any(zeros), "meta: a reserved field is not zero")
         records = self._records(4, _ROW)
         _rising([record[:6] for record in records], "rows")
         self.rows = [self._row(record, f"row {number}") for number, record in enumerate(records)]
-        self.quarters = self._read_sums(5, "quarter", self._name)
+        self.quarters = self._read_quarters()
         self._read_histograms()
 
-    def _read_sums(self, kind, what, name):
-        """The sums of a section by (number, first, second); `name` reads an index."""
+    def _read_quarters(self):
+        """Quarters by (quarter, provider, model, band of the price key + 1, service tier of it)."""
+        keys = [record[3] for record in self._records(5, _SUM)]
+        sums = self._read_sums(5, "quarter", self._name, with_price_key=True)
+        quarters = {}
+        for number, ((quarter, provider, model, key), values) in enumerate(sums.items()):
+            here = f"quarter {number}"
+            _need(key >> 28 <= 6 and (key == 0 or key >> 28), f"{here}: price key {key:#x}")
+            tier = self._name(keys[number] & SLOT_MASK, here, or_empty=True) if key else ""
+            quarters[quarter, provider, model, key >> 28, tier] = values
+        return quarters
+
+    def _read_sums(self, kind, what, name, with_price_key=False):
+        """The sums of a section by (number, first, second), in a quarter (.., price key); `name` reads an index."""
         sums = {}
         records = self._records(kind, _SUM)
-        _rising([record[:3] for record in records], what)
-        for record, (number, first, second, zero, *values, low, high) in enumerate(records):
+        _rising([record[:4] for record in records], what)
+        for record, (number, first, second, price_key, *values, low, high) in enumerate(records):
             here = f"{what} {record}"
-            _need(zero == 0, f"{here}: a reserved field is not zero")
+            _need(with_price_key or price_key == 0, f"{here}: a reserved field is not zero")
             values = (*values, i128(low, high))
             if not any(values):
                 self._remark(f"{here}: all is zero")
-            sums[number, name(first, here), name(second, here)] = values
+            sums[(number, name(first, here), name(second, here), *([price_key] if with_price_key else []))] = values
         return sums
 
     def _empty(self, index, what):
@@ -1277,9 +1291,8 @@ class Container:
         self.days = {}
         records = self._records(18, _DAY)
         _rising([record[0] for record in records], "days")
-        for day, zero, generation, size, checksum, calls in records:
-            _need(zero == 0, f"day {day}: a reserved field is not zero")
-            self.days[day] = {"generation": generation, "bytes": size, "checksum": checksum, "calls": calls}
+        for day, prices, generation, size, checksum, calls in records:
+            self.days[day] = {"generation": generation, "bytes": size, "checksum": checksum, "calls": calls, "prices": prices}
         records = self._records(4, _ROW)
         _rising([record[:6] for record in records], "rows")
         self.rows = [self._row(record, f"row {number}", reduced=True) for number, record in enumerate(records)]
@@ -1293,11 +1306,11 @@ class Container:
         self.files = []
         records = self._records(21, _FILE)
         _rising([record[:2] for record in records], "files")
-        for number, (kind, name, size, checksum, zero) in enumerate(records):
-            _need(zero == 0, f"file {number}: a reserved field is not zero")
+        for number, (kind, name, size, checksum, since, zero) in enumerate(records):
+            _need(zero == 0 and (kind == 2 or since == 0), f"file {number}: a reserved field is not zero")
             _need(kind in (1, 2), f"file {number}: kind {kind}")
             self.files.append({"kind": kind, "name": self._string(name, f"file {number}"), "bytes": size,
-                               "checksum": checksum})
+                               "checksum": checksum, "since": since})
 
     def _read_segments(self):
         self.segments, at = {}, 0
@@ -1325,17 +1338,52 @@ class Container:
         self.last_calls, keys = [], []
         records = self._records(20, _LAST)
         _need(len(records) <= LAST_CALLS, "more than 1,000 last calls")
-        for number, (segment, slot, provider, model, context, body, flags, zero, call_id) in enumerate(records):
+        for number, (segment, slot, provider, model, context, body, flags, priced, cost, call_id) in enumerate(records):
             what = f"last call {number}"
-            _need(not any(zero), f"{what}: a reserved field is not zero")
+            _need(priced <= 1 and (priced or not cost), f"{what}: a reserved field is not zero")
+            _need(not priced or flags & FLAG_UNPRICED, f"{what}: priced, though its cost was given")
             _need(flags <= 15, f"{what}: flags {flags}")
             text = self._canonical(context, what)
             if flags & FLAG_RESERVED:
                 self._remark(f"{what}: flags {flags}")
             keys.append((_CALL.unpack(body)[0], segment, slot))
             self.last_calls.append((segment.hex(), slot, self._name(provider, what), self._name(model, what), text, body,
-                                    flags, call_id if any(call_id) else None))
+                                    flags, call_id if any(call_id) else None, cost if priced else None))
         _rising(keys, "last calls")
+
+    def _read_prices(self):
+        """`prices`: by name, its provider and its prices by (service, band)."""
+        self.generation, self.since, self.replaces, self.source, zeros = struct.unpack("<QiIQ40s", self._bytes(1))
+        _need(not any(zeros) and self.replaces <= 1, "meta: a reserved field is not zero")
+        records, self.prices, before = self._records(40, _PRICE), {}, (-1,)
+        for number, (name, provider, service, first, last, zeros, *prices) in enumerate(records):
+            what = f"price {number}"
+            _need(service <= 3 and first <= last <= 5, f"{what}: service {service}, bands {first} to {last}")
+            _need(not any(zeros), f"{what}: a reserved field is not zero")
+            _need(all(0 <= price <= 1 << 53 for price in prices), f"{what}: prices {prices}")
+            _need((name, service, first) > before, f"{what}: does not rise")
+            before = name, service, last
+            whose, of_name = self.prices.setdefault(self._name(name, what), (self._name(provider, what, or_empty=True), {}))
+            _need(whose == self.strings[provider], f"{what}: a model of two providers")
+            for band in range(first, last + 1):
+                of_name[service, band] = tuple(prices)
+
+    def find_price(self, provider, model, tier, band):
+        """The six prices of a call (section 14), or None."""
+        service = _SERVICES.get(tier.lower() if tier.isascii() else tier)
+        family = family_of(provider)
+        before, slash, rest = model.partition("/")
+        names = [model] if self._is_of(model, family) else []
+        names += [f"{name}/{model}" for name in (provider, family, *_FAMILIES.get(family, ()))]
+        if slash and family_of(before) == family and self._is_of(rest, family):
+            names.append(rest)
+        for name in (*names, model):
+            if name in self.prices:
+                return None if service is None else self.prices[name][1].get((service, band))
+        return None
+
+    def _is_of(self, name, family):
+        return name in self.prices and family_of(self.prices[name][0]) == family
 
     def _read_ids(self):
         self.generation, zeros = struct.unpack("<Q56s", self._bytes(1))
@@ -1352,6 +1400,11 @@ class Container:
         result.update(getattr(self, "_json_" + self.kind)())
         return result
 
+    def _json_prices(self):
+        return {"since": day_text(self.since), "replaces": bool(self.replaces), "source": f"{self.source:016x}",
+                "prices": [{"name": name, "provider": provider, "service": service, "band": band, "pico_usd": prices}
+                           for name, (provider, of_name) in self.prices.items() for (service, band), prices in of_name.items()]}
+
     @staticmethod
     def _json_row(row):
         return {**dict(zip(("provider", "model", "dimensions", "price_class", "prompt_band", "scope"), row)),
@@ -1359,9 +1412,9 @@ class Container:
 
     def _json_facts(self):
         return {
-            "day": day_text(self.day), "settings": f"{self.settings:016x}",
+            "day": day_text(self.day), "settings": f"{self.settings:016x}", "prices": self.prices,
             "rows": [self._json_row(row) for row in self.rows],
-            "quarters": self._json_sums(self.quarters, ("quarter", "provider", "model")),
+            "quarters": self._json_sums(self.quarters, ("quarter", "provider", "model", "price_band", "service_tier")),
             "buckets": self._json_buckets(),
         }
 
@@ -1388,8 +1441,8 @@ class Container:
                                       ("day", "provider", "model")),
             "hours": self._json_sums(self.hours, ("quarter", None, None)),
             "attributes": self._json_sums(self.attributes, (None, "attribute", "value")),
-            "last_calls": [dict(zip(("segment", "slot", "provider", "model", "context", "body", "flags", "call_id"),
-                                    (*call[:5], call[5].hex(), call[6], call[7].hex() if call[7] else None)))
+            "last_calls": [dict(zip(("segment", "slot", "provider", "model", "context", "body", "flags", "call_id", "priced"),
+                                    (*call[:5], call[5].hex(), call[6], call[7].hex() if call[7] else None, call[8])))
                            for call in self.last_calls],
             "files": [{**file, "checksum": f"{file['checksum']:016x}"} for file in self.files],
         }
@@ -1419,6 +1472,39 @@ def read_container(path):
 _BAND_LIMITS = (128_000, 200_000, 256_000, 272_000, 512_000)
 
 
+# Names of one provider (section 14).
+_FAMILIES = {
+    "anthropic": ("anthropic_text",),
+    "azure": ("azure.ai.openai", "azure_openai", "azure_text"),
+    "azure_ai": ("azure.ai.inference",),
+    "bedrock": ("aws.bedrock", "amazon_bedrock", "bedrock_converse"),
+    "cohere": ("cohere_chat",),
+    "fireworks_ai": ("fireworks",),
+    "gemini": ("gcp.gemini", "gcp.gen_ai", "google", "google_ai_studio"),
+    "mistral": ("mistral_ai",),
+    "moonshot": ("moonshot_ai",),
+    "openai": ("text-completion-openai",),
+    "together_ai": ("together",),
+    "vertex_ai": ("gcp.vertex_ai", "vertex_ai_beta"),
+    "watsonx": ("ibm.watsonx.ai", "watsonx_text"),
+    "xai": ("x_ai",),
+}
+_FAMILY_OF = {alias: family for family, aliases in _FAMILIES.items() for alias in aliases}
+_SERVICES = {"": 0, "standard": 0, "default": 0, "auto": 0, "on_demand": 0, "batch": 1, "batches": 1, "flex": 2, "priority": 3}
+
+
+def family_of(provider):
+    if provider.startswith("vertex_ai-"):
+        return "vertex_ai"
+    return _FAMILY_OF.get(provider, provider)
+
+
+def cost_at(prices, tokens):
+    """What tokens cost in pico-USD: input, cache read, writes of 5 min and 1 h, output without reasoning, reasoning."""
+    counts = (*tokens[:4], tokens[4] - tokens[5], tokens[5])
+    return sum(count * price for count, price in zip(counts, prices))
+
+
 def prompt_band(tokens):
     """The band of a prompt, by its input and cache tokens (section 7)."""
     return bisect.bisect_left(_BAND_LIMITS, sum(tokens[:4]))
@@ -1435,8 +1521,9 @@ def bucket_of(value_us):
 class Fold:
     """What the fact files and the checkpoint should say, summed from calls."""
 
-    def __init__(self, zone, group_by):
+    def __init__(self, zone, group_by, tables=None):
         self.zone = zone
+        self.tables = tables or {}  # a price table by day
         self.group_by = frozenset(group_by)
         self.rows = defaultdict(lambda: [0] * len(_ROW_NAMES))
         self.totals = defaultdict(lambda: [0] * len(_ROW_NAMES))
@@ -1455,20 +1542,21 @@ class Fold:
         self.days.add(day)
         dims = dimensions(call.context, self.group_by)
         attributes = parse_context(dims).attributes
-        calls, cost = sign * call.calls, sign * call.cost_pico_usd
+        price, cost = self.price(day, call)
+        calls, cost = sign * call.calls, sign * cost
         tokens = [sign * count for count in call.tokens]
         unknown = sign * call.unknown_tokens
         known, streamed = call.latency_us is not None, call.ttft_us is not None
         sums = (calls, *tokens, unknown, sign if known else 0, sign * call.latency_us if known else 0,
                 sign if streamed else 0, sign * call.ttft_us if streamed else 0, cost)
-        price = 2 if call.unpriced else 0
         _accumulate(self.rows[day, call.provider, call.model, dims, price,
                               0 if call.scope else prompt_band(call.tokens), call.scope], sums)
         _accumulate(self.totals[call.provider, call.model, reduced_dimensions(dims), price, 0, call.scope], sums)
-        sums = (calls, calls if "error_type" in attributes else 0, *tokens, unknown, calls if call.unpriced else 0, cost)
+        sums = (calls, calls if "error_type" in attributes else 0, *tokens, unknown, calls if price == 2 else 0, cost)
         if call.scope != 2:
+            key = (prompt_band(call.tokens) + 1, attributes.get("service_tier", "")) if call.unpriced and not call.scope else (0, "")
             self.day_calls[day] += calls
-            _accumulate(self.quarters[day, call.time_ns // QUARTER_NS, call.provider, call.model], sums)
+            _accumulate(self.quarters[(day, call.time_ns // QUARTER_NS, call.provider, call.model, *key)], sums)
         if call.scope != 1:
             for pair in attributes_of(dims):
                 _accumulate(self.attributes[(0, *pair)], sums)
@@ -1483,6 +1571,17 @@ class Fold:
         self.calls.append(call)
 
 
+    def price(self, day, call):
+        """Price class and cost of a call (section 14)."""
+        if not call.unpriced:
+            return 0, call.cost_pico_usd
+        table = self.tables.get(day)
+        if call.scope or table is None:
+            return 2, 0
+        tier = parse_context(call.context).attributes.get("service_tier", "")
+        prices = table.find_price(call.provider, call.model, tier, prompt_band(call.tokens))
+        return (1, cost_at(prices, call.tokens)) if prices else (2, 0)
+
     def newest_from(self, count):
         """The day from which on the newest `count` days are."""
         return sorted(self.days)[-count:][0] if self.days else 0
@@ -1491,7 +1590,7 @@ class Fold:
         """The sections 19, 22 and 23 of the checkpoint, in this order: all of them are summed from quarters."""
         tables = [defaultdict(lambda: [0] * len(_SUM_NAMES)) for _ in range(3)]
         recent_from, hours_from = self.newest_from(RECENT_DAYS), self.newest_from(HOUR_DAYS)
-        for (day, quarter, provider, model), values in self.quarters.items():
+        for (day, quarter, provider, model, _, _), values in self.quarters.items():
             hour = self.zone.hour(quarter)
             _accumulate(tables[0][day, "", ""], values)
             if day >= recent_from:
@@ -1522,10 +1621,33 @@ class FactsCheck:
         self.log = read_log(path)
         if self.checkpoint.kind != "checkpoint":
             raise LogError("checkpoint: a container of another kind")
-        self.fold = Fold(self.log.zone, self.log.conf.group_by)
+        self.fold = Fold(self.log.zone, self.log.conf.group_by, self._price_tables(path))
         self.rows, self.quarters, self.buckets = {}, {}, {}
         self.day_rows = defaultdict(int)
         self._run()
+
+    def _price_tables(self, path):
+        """The price table of each day that names one."""
+        tables = {}
+        for file in self.checkpoint.files:
+            if file["kind"] != 2:
+                continue
+            try:
+                table = read_container(os.path.join(path, file["name"]))
+            except (LogError, OSError) as error:
+                self._differs(f"{file['name']}: {error}")
+                continue
+            if table.kind != "prices" or file["name"] != f"{table.generation}.prices" or table.log_id != self.checkpoint.log_id:
+                self._differs(f"{file['name']}: not this price table of this log")
+                continue
+            self._equal(f"{file['name']}: bytes", file["bytes"], os.path.getsize(os.path.join(path, file["name"])))
+            self._equal(f"{file['name']}: checksum", file["checksum"], table.checksum)
+            self._equal(f"{file['name']}: since", file["since"], table.since)
+            tables[table.generation] = table
+        for day, entry in self.checkpoint.days.items():
+            if entry["prices"] and entry["prices"] not in tables:
+                self._differs(f"day {day_text(day)}: names price table {entry['prices']}, which is not there")
+        return {day: tables.get(entry["prices"]) for day, entry in self.checkpoint.days.items()}
 
     def _differs(self, text):
         self.differences.append(text)
@@ -1546,9 +1668,6 @@ class FactsCheck:
             self.notes.append(f"segment {key}: nothing of it is folded")
         for day, entry in self.checkpoint.days.items():
             self._take_day(day, entry)
-        self.priced = any(key[4] == 1 for key in self.rows)
-        if self.priced:
-            self.notes.append("calls were priced when folded: price classes 1 and 2 are compared as one, without cost")
         self._compare()
         self._compare_last_calls()
         self._compare_files()
@@ -1589,7 +1708,7 @@ class FactsCheck:
             return
         for what, stored, expected in (
                 ("bytes", size, entry["bytes"]), ("checksum", facts.checksum, entry["checksum"]),
-                ("day", facts.day, day), ("generation", facts.generation, entry["generation"]),
+                ("day", facts.day, day), ("prices", facts.prices, entry["prices"]), ("generation", facts.generation, entry["generation"]),
                 ("settings", facts.settings, self.checkpoint.settings), ("log id", facts.log_id, self.log.conf.log_id)):
             if stored != expected:
                 self._differs(f"{name}: {what} {stored}, the checkpoint says {expected}")
@@ -1605,9 +1724,9 @@ class FactsCheck:
 
     def _compare(self):
         expected = self.fold
-        self._compare_rows("row", self.rows, expected.rows)
+        self._compare_tables("row", self.rows, expected.rows, _ROW_NAMES)
         totals = {row[:6]: row.sums for row in self.checkpoint.rows}
-        self._compare_rows("total", totals, expected.totals)
+        self._compare_tables("total", totals, expected.totals, _ROW_NAMES)
         reduced = defaultdict(lambda: [0] * len(_ROW_NAMES))
         for (_, provider, model, dims, price, _, scope), sums in self.rows.items():
             _accumulate(reduced[provider, model, reduced_dimensions(dims), price, 0, scope], sums)
@@ -1617,14 +1736,12 @@ class FactsCheck:
             buckets[key[1:]] += value
         self._compare_tables("total bucket", {key: (value,) for key, value in self.checkpoint.buckets.items()},
                              {key: (value,) for key, value in buckets.items()}, ("count",))
-        names = _SUM_NAMES[:-2] if self.priced else _SUM_NAMES
         tables = [("quarter", self.quarters, expected.quarters),
                   ("attribute", self.checkpoint.attributes, expected.attributes),
                   *zip(("day's sum", "model's sum", "hour"),
                        (self.checkpoint.day_sums, self.checkpoint.recent, self.checkpoint.hours), expected.sums())]
         for what, stored, wanted in tables:
-            self._compare_tables(what, {key: values[:len(names)] for key, values in stored.items()},
-                                 {key: values[:len(names)] for key, values in wanted.items()}, names)
+            self._compare_tables(what, stored, wanted, _SUM_NAMES)
         self._compare_tables("bucket", {key: (value,) for key, value in self.buckets.items()},
                              {key: (value,) for key, value in expected.buckets.items()}, ("count",))
         for day in sorted(set(self.checkpoint.days) | set(expected.day_calls)):
@@ -1633,19 +1750,6 @@ class FactsCheck:
             if day in self.day_rows and self.day_rows[day] != stored:
                 self._differs(f"day {day_text(day)}: calls {stored}, its fact file's rows {self.day_rows[day]}")
         self._equal("newest call", self.checkpoint.newest_ns, expected.newest_ns or 0)
-
-    def _compare_rows(self, what, stored, expected):
-        if self.priced:
-            stored, expected = self._merge_prices(stored), self._merge_prices(expected)
-        self._compare_tables(what, stored, expected, _ROW_NAMES)
-
-    @staticmethod
-    def _merge_prices(rows):
-        merged = defaultdict(lambda: [0] * len(_ROW_NAMES))
-        for key, sums in rows.items():
-            price = 2 if key[-3] == 1 else key[-3]
-            _accumulate(merged[(*key[:-3], price, *key[-2:])], (*sums[:-1], 0 if price == 2 else sums[-1]))
-        return merged
 
     def _compare_tables(self, what, stored, expected, names):
         zeros = (0,) * len(names)
@@ -1675,7 +1779,7 @@ class FactsCheck:
             elif not any(back.segment == call.segment and back.slot > call.slot for back in taken_back):
                 perhaps[key] = call
         stored = set()
-        for segment, slot, provider, model, context, body, flags, call_id in self.checkpoint.last_calls:
+        for segment, slot, provider, model, context, body, flags, call_id, priced in self.checkpoint.last_calls:
             key = _CALL.unpack(body)[0], segment, slot
             stored.add(key)
             call = standing.get(key) or perhaps.get(key)
@@ -1684,11 +1788,18 @@ class FactsCheck:
             elif (provider, model, context, body, flags, call_id) != \
                     (call.provider, call.model, call.context, call.body, call.flags, call.call_id):
                 self._differs(f"last call {segment} slot {slot}: not as in its slot")
+            elif priced != self._priced(call):
+                self._differs(f"last call {segment} slot {slot}: priced {priced}, by its day's table {self._priced(call)}")
         certain = max(0, LAST_CALLS - reversed_count)
         newest = sorted({**standing, **perhaps}, reverse=True)[:certain]
         for key in newest:
             if key in standing and key not in stored:
                 self._differs(f"last call {key[1]} slot {key[2]}: missing from the list")
+
+    def _priced(self, call):
+        """What the list says of a call's price: None if its cost was given, or it has none, or one beyond the field."""
+        price, cost = self.fold.price(self.log.zone.day(call.time_ns), call)
+        return cost if price == 1 and -1 << 63 <= cost < 1 << 63 else None
 
     def _compare_files(self):
         ids, named = {}, False
@@ -1698,7 +1809,6 @@ class FactsCheck:
                 self._differs(f"{file['name']}: not a name in the log's directory")
                 continue
             if file["kind"] != 1:
-                self.notes.append(f"{file['name']}: a price table, not looked into")
                 continue
             named = True
             try:
