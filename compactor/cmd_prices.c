@@ -562,8 +562,8 @@ const struct command command_prices = {
 		   "A map is JSON in LiteLLM's form; see usagelog-prices(1). What days were priced\n"
 		   "with before stays: usagelog reprice changes it.\n"
 		   "\n"
-		   "Exit status: 0 done; 1 done, but a price is suspect or none was found; 2 another\n"
-		   "compactor runs; 8 could not read or write; 16 usage.",
+		   "Exit status: 0 done; 1 done, but a price is suspect, or none was found; 2 that\n"
+		   "another compactor runs; 8 could not read or write; 16 usage.",
 	.run = run,
 	.operand_word = action_name,
 };

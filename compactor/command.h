@@ -47,7 +47,8 @@ struct command {
 };
 
 extern const struct command command_record, command_import, command_compact, command_rebuild, command_merge,
-	command_report, command_summary, command_verify, command_dump, command_config, command_completion, command_export, command_doctor, command_prices, command_reprice;
+	command_report, command_summary, command_verify, command_dump, command_config, command_completion,
+	command_export, command_doctor, command_prices, command_reprice;
 
 /* All subcommands, NULL after the last: main.c has it. */
 extern const struct command *const command_table[];

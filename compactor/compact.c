@@ -550,22 +550,24 @@ static int write_ids(struct run *run)
 
 /* ---- prices ------------------------------------------------------------------------------------------------- */
 
-static int report_lost_table(struct run *run, const struct priced_table *table, const struct base_file *named)
+static void report_lost_table(struct run *run, const struct priced_table *table, const struct base_file *named)
 {
 	const struct checkpoint *old = &run->state.checkpoint;
 	char text[CALENDAR_DAY_BYTES];
 	int32_t first = INT32_MAX;
-	for (size_t i = 0; i < old->day_count; i++)
-		if (old->days[i].prices == table->generation && old->days[i].day < first)
-			first = old->days[i].day;
+	for (size_t i = 0; i < old->day_count; i++) {
+		const struct ul_day *day = &old->days[i];
+		bool cured = run->options->reprice && day->day >= run->options->prices_since;
+		if (day->prices == table->generation && day->day < first && !cured)
+			first = day->day;
+	}
 	if (first == INT32_MAX)
-		return 0;
+		return;
 	calendar_print_day(text, first);
 	findings_add(run->findings, FINDING_LEFT_OUT,
 		     "%s/%s: what it priced stays, but new calls of its days, from %s on, have no price: usagelog "
 		     "reprice --since %s --prices FILE prices them anew",
 		     run->directory->path, named->name, text, text);
-	return 0;
 }
 
 /* Look at the tables that are named; what is lost is put back from the base, if that has it. */

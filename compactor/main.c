@@ -8,7 +8,10 @@
 #include "usagelog.h"
 
 const struct command *const command_table[] = {
-	&command_record, &command_import, &command_compact, &command_rebuild, &command_merge, &command_report, &command_summary, &command_verify, &command_dump, &command_config, &command_completion, &command_export, &command_doctor, &command_reprice, &command_prices, NULL,
+	&command_record, &command_import,  &command_compact,    &command_rebuild,
+	&command_merge,  &command_report,  &command_summary,    &command_verify,
+	&command_dump,   &command_config,  &command_completion, &command_export,
+	&command_doctor, &command_reprice, &command_prices,     NULL,
 };
 
 static void print_help(FILE *stream)

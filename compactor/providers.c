@@ -47,9 +47,8 @@ struct ul_text provider_family(struct ul_text provider)
 	const char *const *known = names_of(provider);
 	if (known)
 		return provider_text(known[0]);
-	if (provider.bytes > strlen(vertex) && memcmp(provider.text, vertex, strlen(vertex)) == 0)
-		provider.bytes = (uint32_t)strlen(vertex) - 1;
-	return provider;
+	bool is_maker = provider.bytes > strlen(vertex) && memcmp(provider.text, vertex, strlen(vertex)) == 0;
+	return is_maker ? provider_text("vertex_ai") : provider;
 }
 
 uint32_t provider_name(struct names *names, uint32_t provider)

@@ -1,7 +1,9 @@
 #!/usr/bin/python3
-"""The compactor killed at each of its system calls, and run again: the totals of an uninterrupted run, byte for byte."""
+"""The compactor killed at each of its system calls, and run again: the totals of an uninterrupted run, byte for byte; killed as it prices history
+again: all of it or nothing."""
 
 import collections
+import json
 import os
 import re
 import shutil
@@ -29,9 +31,9 @@ def strace_works():
     return done.returncode == 0
 
 
-def calls_of(log, trace):
+def calls_of(log, trace, command=("compact",)):
     """The system calls of one run, in order, each as (name, how manieth of that name)."""
-    subprocess.run(["strace", "-f", "-o", trace, PROGRAM, "compact", "--log", log], check=True, stdout=subprocess.DEVNULL, timeout=120)
+    subprocess.run(["strace", "-f", "-o", trace, PROGRAM, *command, "--log", log], check=True, stdout=subprocess.DEVNULL, timeout=120)
     seen, calls = collections.Counter(), []
     with open(trace, encoding="utf-8", errors="replace") as file:
         for line in file:
@@ -44,10 +46,10 @@ def calls_of(log, trace):
     return calls
 
 
-def kill(log, name, number):
+def kill(log, name, number, command=("compact",)):
     """Run the compactor, and kill it as it enters this call. Was it there?"""
     done = subprocess.run(["strace", "-f", "-o", os.devnull, "-e", f"trace={name}", "-e", f"inject={name}:signal=KILL:when={number}",
-                           PROGRAM, "compact", "--log", log], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
+                           PROGRAM, *command, "--log", log], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=120)
     return done.returncode != 0
 
 
@@ -90,6 +92,19 @@ def run_that_deletes(log):
     run("config", "--log", log, "retention_days", "365")
 
 
+def repricing(log):
+    """A log with prices, and the command that changes them."""
+    segment = Segment(log, 1)
+    fill(segment, 30, step=20000)
+    for name, price in (("old", 1e-6), ("new", 3e-6)):
+        with open(os.path.join(os.path.dirname(log), name), "w", encoding="utf-8") as file:
+            json.dump({"gpt-4o": {"input_cost_per_token": price, "output_cost_per_token": 2 * price}}, file)
+    old, new = (os.path.join(os.path.dirname(log), name) for name in ("old", "new"))
+    run("prices", "import", "--since", "2023-01-01", "--log", log, old)
+    fill(segment, 10, start=1700400000, step=20000, seed=2)
+    return "reprice", "--since", "2023-11-16", "--prices", new
+
+
 class Killed(LogTest):
     def killed_everywhere(self, prepare):
         """Kill a run on a copy of the prepared log at every call, each on a fresh copy; run again; compare."""
@@ -113,6 +128,33 @@ class Killed(LogTest):
             self.assertEqual(segments(self.log), segments(whole), where)
         # Every call was reached, but for the few that a run makes depending on the moment.
         self.assertGreater(killed, len(calls) * 9 // 10)
+        print(f"killed at {killed} of {len(calls)} system calls")
+
+    def test_reprice(self):
+        command = repricing(self.log)
+        pristine, whole, before = (os.path.join(self.top, name) for name in ("pristine", "whole", "before"))
+        for copy in (pristine, whole, before):
+            shutil.copytree(self.log, copy)
+        calls = calls_of(whole, os.path.join(self.top, "trace"), command)[::STEP]
+        run("compact", "--log", before)
+        outcomes = [totals(before), totals(whole)]
+        self.assertNotEqual(outcomes[0]["summary"]["totals"], outcomes[1]["summary"]["totals"])
+        seen, killed = collections.Counter(), 0
+        for name, number in calls:
+            shutil.rmtree(self.log)
+            shutil.copytree(pristine, self.log)
+            killed += kill(self.log, name, number, command)
+            where = f"killed at {name} number {number}"
+            again = run("compact", "--log", self.log)
+            self.assertEqual(again.returncode, 0, where + ": " + again.stderr)
+            self.assertEqual(run("verify", "--log", self.log).returncode, 0, where)
+            found = totals(self.log)
+            self.assertIn(found["facts"], [outcome["facts"] for outcome in outcomes], where)
+            seen[found == outcomes[1]] += 1
+            self.assertEqual(run(*command, "--log", self.log).returncode, 0, where)
+            self.assertEqual(totals(self.log)["summary"], outcomes[1]["summary"], where)
+        self.assertGreater(killed, len(calls) * 9 // 10)
+        self.assertEqual(len(seen), 2)
         print(f"killed at {killed} of {len(calls)} system calls")
 
     def test_first_run(self):
