@@ -213,7 +213,7 @@ static int find_definition(usagelog *log, struct ul_lane *lane, const struct ul_
 	if (!name || !name->text_bytes)
 		return 0;
 	if (name->index)
-		*slot = atomic_load_explicit(&lane->segment->definitions[name->index], memory_order_acquire);
+		*slot = atomic_load_explicit(&lane->segment->definitions[name->index], memory_order_relaxed);
 	return *slot ? 0 : define(log, lane, name, slot);
 }
 

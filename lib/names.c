@@ -256,8 +256,9 @@ int ul_names_insert(struct ul_names *names, struct ul_name *name)
 		i = (i + 1) & names->bucket_mask;
 	names->bytes += bytes;
 	name->index = ++names->count;
-	/* Pair with the acquires in ul_names_find() and ul_append(). */
-	atomic_store_explicit(&names->by_index[name->index], name, memory_order_release);
+	/* Read under the mutex, too. */
+	atomic_store_explicit(&names->by_index[name->index], name, memory_order_relaxed);
+	/* Release: pairs with the acquire in ul_names_find(). */
 	atomic_store_explicit(&names->buckets[i], name, memory_order_release);
 	return 0;
 }

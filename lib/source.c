@@ -152,8 +152,8 @@ static void use(usagelog *log, struct ul_segment *segment)
 	segment->dropped_at_start[UL_CAUSE_REENTERED] += atomic_load_explicit(&log->reentered, memory_order_relaxed);
 	if (before)
 		log->stats.rotations++;
-	/* Release: the segment is whole for whoever loads this. */
-	atomic_store_explicit(&log->current, segment, memory_order_release);
+	/* Who loads this without the mutex only compares it. */
+	atomic_store_explicit(&log->current, segment, memory_order_relaxed);
 }
 
 int ul_source_next(usagelog *log)

@@ -7,8 +7,10 @@ An edit is built, and its own tests run first, then all that are quick, then the
 notices is a hole in the suite. With --stages 1 or 2, the later ones are left out. What came of each is kept in DIR/edits.jsonl (build/edits), from which a later run goes on."""
 
 import argparse
+import glob
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -21,20 +23,43 @@ SLOW = "^(test_record_quiet|test_record_quiet_syscall|test_threads_syscall|test_
 TEST_SECONDS_MAX = "300"
 
 
-class Edit:
-    def __init__(self, name):
-        self.name, self.file, self.config, self.tests, self.before, self.after = name, None, "release", None, [], []
+# An order of memory that is named, but for those that only keep the compiler from changing the order, which it would not do here anyway.
+ORDER = re.compile(r"(?<!atomic_signal_fence\()\b(?:(memory_order)_(?:release|acquire|acq_rel|seq_cst)|__ATOMIC_(?:RELEASE|ACQUIRE))\b")
 
-    def apply(self, tree):
-        """Make it in the tree; gives what was there before."""
-        path = os.path.join(tree, self.file)
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
+
+class Edit:
+    def __init__(self, name, file=None, tests=None):
+        self.name, self.file, self.config, self.tests, self.before, self.after = name, file, "release", tests, [], []
+
+    def changed(self, text):
+        """The text of the file with the edit made in it."""
         before, after = "\n".join(self.before), "\n".join(self.after)
         if text.count(before) != 1:
             sys.exit(f"edits: {self.name}: its lines are {text.count(before)} times in {self.file}, and must be there once; mend edits.txt")
-        write(path, text.replace(before, after))
+        return text.replace(before, after)
+
+    def apply(self, tree):
+        """Make it in the tree; gives what was there before."""
+        text = read(os.path.join(tree, self.file))
+        write(os.path.join(tree, self.file), self.changed(text))
         return text
+
+
+class WeakerOrder(Edit):
+    """The n-th order of memory that a file names, made none."""
+
+    def __init__(self, file, number):
+        super().__init__(f"order {number + 1} of {file} is none", file, "^test_orders$")
+        self.number = number
+
+    def changed(self, text):
+        found = list(ORDER.finditer(text))[self.number]
+        return text[:found.start()] + ("memory_order_relaxed" if found[1] else "__ATOMIC_RELAXED") + text[found.end():]
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 def write(path, text):
@@ -44,17 +69,21 @@ def write(path, text):
 
 def read_edits(path):
     edits = []
-    with open(path, encoding="utf-8") as file:
-        for line in file.read().splitlines():
-            word, _, rest = line.partition(" ")
-            if line[:1] in "-+" and line:
-                (edits[-1].before if line[0] == "-" else edits[-1].after).append(line[1:])
-            elif word == "edit":
-                edits.append(Edit(rest))
-            elif word in ("file", "config", "tests"):
-                setattr(edits[-1], word, rest)
-            elif line and not line.startswith("#"):
-                sys.exit(f"edits: {path}: not understood: {line}")
+    for line in read(path).splitlines():
+        word, _, rest = line.partition(" ")
+        if line[:1] in "-+" and line:
+            (edits[-1].before if line[0] == "-" else edits[-1].after).append(line[1:])
+        elif word == "edit":
+            edits.append(Edit(rest))
+        elif word in ("file", "config", "tests"):
+            setattr(edits[-1], word, rest)
+        elif word == "orders":
+            for name in sorted(glob.glob(rest, root_dir=TOP)):
+                edits += [WeakerOrder(name, number) for number in range(len(ORDER.findall(read(os.path.join(TOP, name)))))]
+        elif line and not line.startswith("#"):
+            sys.exit(f"edits: {path}: not understood: {line}")
+    for edit in edits:
+        edit.changed(read(os.path.join(TOP, edit.file)))  # all can be made, before the first is
     return edits
 
 
