@@ -25,6 +25,8 @@ TEST_SECONDS_MAX = "300"
 
 # An order of memory that is named, but for those that only keep the compiler from changing the order, which it would not do here anyway.
 ORDER = re.compile(r"(?<!atomic_signal_fence\()\b(?:(memory_order)_(?:release|acquire|acq_rel|seq_cst)|__ATOMIC_(?:RELEASE|ACQUIRE))\b")
+# Where a mutex is taken: a function's own name before its parameters is none of these.
+LOCK = re.compile(r"\b(?:pthread_mutex_lock\(&[\w>.-]+\)|ul_lock(?:_open)?\(log\))(?=[;)])")
 
 
 class Edit:
@@ -57,6 +59,21 @@ class WeakerOrder(Edit):
         return text[:found.start()] + ("memory_order_relaxed" if found[1] else "__ATOMIC_RELAXED") + text[found.end():]
 
 
+class NoLock(Edit):
+    """The n-th place at which a file takes a mutex, without."""
+
+    def __init__(self, file, number):
+        super().__init__(f"lock {number + 1} of {file} is not taken", file, "^test_(inside|flush|faults|record|threads|limits|daemon)$")
+        self.number = number
+
+    def changed(self, text):
+        found = list(LOCK.finditer(text))[self.number]
+        return text[:found.start()] + "0" + text[found.end():]
+
+
+EACH = {"orders": (ORDER, WeakerOrder), "locks": (LOCK, NoLock)}
+
+
 def read(path):
     with open(path, encoding="utf-8") as file:
         return file.read()
@@ -77,9 +94,10 @@ def read_edits(path):
             edits.append(Edit(rest))
         elif word in ("file", "config", "tests"):
             setattr(edits[-1], word, rest)
-        elif word == "orders":
+        elif word in EACH:
+            places, kind = EACH[word]
             for name in sorted(glob.glob(rest, root_dir=TOP)):
-                edits += [WeakerOrder(name, number) for number in range(len(ORDER.findall(read(os.path.join(TOP, name)))))]
+                edits += [kind(name, number) for number in range(len(places.findall(read(os.path.join(TOP, name)))))]
         elif line and not line.startswith("#"):
             sys.exit(f"edits: {path}: not understood: {line}")
     for edit in edits:
@@ -97,11 +115,22 @@ def copy_tree(tree):
             shutil.copy2(os.path.join(TOP, name), os.path.join(tree, name))
 
 
-def build(tree, where, config):
+def build(tree, where, config, targets=("all",)):
     if not os.path.exists(os.path.join(where, "build.ninja")):
         subprocess.run(["cmake", "-G", "Ninja", "-C", os.path.join(tree, "tests", "configs", config + ".cmake"), "-S", tree, "-B", where,
                         "-DUSAGELOG_WERROR=OFF"], check=True, stdout=subprocess.DEVNULL)
-    return subprocess.run(["cmake", "--build", where, "-j", str(os.cpu_count())], capture_output=True, text=True, check=False)
+    done = subprocess.run(["cmake", "--build", where, "-j", str(os.cpu_count()), "--target", *targets], capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"edits: does not build; mend edits.txt\n{done.stdout[-4000:]}")
+
+
+def targets_of(where, tests):
+    """What these tests run: a program of their own name, or else those that scripts run."""
+    def lines_of(*command):
+        return subprocess.run(command, cwd=where, capture_output=True, text=True, check=True).stdout.splitlines()
+    names = {re.sub("^campaign_|_syscall$", "", line.split()[-1]) for line in lines_of("ctest", "-N", "-R", tests) if re.match(r"\s*Test\s+#", line)}
+    known = {line.split(":")[0] for line in lines_of("ninja", "-t", "targets", "all")}
+    return sorted((names | {"usagelog", "writer"}) & known)
 
 
 def first_failure(where, config, *selection):
@@ -116,11 +145,12 @@ def first_failure(where, config, *selection):
     return (failed or ["a test that ctest does not name"])[0] if done.returncode else None
 
 
-def noticed_by(where, edit, stage_count):
+def noticed_by(tree, where, edit, stage_count):
     stages = [["-R", edit.tests], ["-E", SLOW], ["-R", SLOW]]
     if edit.config == "tsan":
         stages = [["-R", edit.tests], ["-L", "unit|lib", "-E", SLOW]]
-    for stage in stages[:stage_count]:
+    for number, stage in enumerate(stages[:stage_count]):
+        build(tree, where, edit.config, ["all"] if number else targets_of(where, edit.tests))
         failed = first_failure(where, edit.config, *stage)
         if failed:
             return failed
@@ -149,16 +179,11 @@ def main():
     for edit in left:
         where = os.path.join(options.directory, edit.config)
         if edit.config not in built:
-            whole = build(tree, where, edit.config)
-            if whole.returncode:
-                sys.exit(f"edits: the tree does not build without an edit:\n{whole.stdout}")
+            build(tree, where, edit.config)
             built.add(edit.config)
         begun = time.monotonic()
         text = edit.apply(tree)
-        changed = build(tree, where, edit.config)
-        if changed.returncode:
-            sys.exit(f"edits: {edit.name}: does not build; mend edits.txt\n{changed.stdout[-4000:]}")
-        one = {"edit": edit.name, "file": edit.file, "noticed": noticed_by(where, edit, options.stages), "seconds": round(time.monotonic() - begun, 1)}
+        one = {"edit": edit.name, "file": edit.file, "noticed": noticed_by(tree, where, edit, options.stages), "seconds": round(time.monotonic() - begun, 1)}
         write(os.path.join(tree, edit.file), text)
         done[edit.name] = one
         with open(kept, "a", encoding="utf-8") as file:

@@ -2,11 +2,25 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "reader.h"
+
+int __real_pthread_mutex_unlock(pthread_mutex_t *mutex);
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex);
+
+/* In all of these tests: what is unlocked was locked. */
+int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
+{
+	if (!pthread_mutex_trylock(mutex)) {
+		fputs("a mutex was to be unlocked that nobody had locked\n", stderr);
+		abort();
+	}
+	return __real_pthread_mutex_unlock(mutex);
+}
 
 void make_directory(char path[256])
 {

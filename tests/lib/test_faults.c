@@ -402,25 +402,33 @@ static void a_sync_cut_off_by_death_is_rescued(void **state)
 	close(directory);
 }
 
+static _Atomic uint32_t range_syncs;
+static _Atomic bool nothing_works;
+
 /* Syncs fail, and so do copies. */
 static int answer_nothing_works(enum os_call call)
 {
+	range_syncs += call == OS_SYNC_RANGE;
+	if (!nothing_works)
+		return 0;
 	return call == OS_SYNC_RANGE ? EIO : call == OS_WRITE ? ENOSPC : 0;
 }
 
-static void a_failed_sync_is_never_repeated(void **state)
+static void a_failed_sync_is_not_repeated(uint32_t flags)
 {
-	(void)state;
-	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	struct usagelog_options options = small_options(flags);
 	usagelog *log = open_log(path, &options);
-	record_one(log, 1);
+	range_syncs = 0;
+	nothing_works = true;
 	os_fault = answer_nothing_works;
+	record_one(log, 1);
 	assert_int_equal(usagelog_flush(log, 1000), -EIO);
 	assert_int_equal(stats_of(log).durable, 0);
 	/* The pages would now be synced without being written; only a copy can make the call durable. */
-	os_fault = answer;
+	nothing_works = false;
 	assert_int_equal(usagelog_flush(log, 1000), 0);
 	assert_int_equal(stats_of(log).durable, 1);
+	assert_int_equal(range_syncs, 1);
 	assert_int_equal(count_files(path, ".1.seg"), 1);
 	assert_int_equal(usagelog_close(log, 1000), 0);
 	assert_int_equal(calls_of(path), 1);
@@ -433,6 +441,18 @@ static void a_failed_sync_is_never_repeated(void **state)
 	assert_int_equal(ul_rescue_dead(directory, strrchr(name, '/') + 1, &why), 0);
 	assert_int_equal(count_files(path, ".2.seg"), 0);
 	close(directory);
+}
+
+static void a_failed_sync_is_never_repeated(void **state)
+{
+	(void)state;
+	a_failed_sync_is_not_repeated(USAGELOG_NO_URING);
+}
+
+static void a_failed_sync_is_never_repeated_inline(void **state)
+{
+	(void)state;
+	a_failed_sync_is_not_repeated(USAGELOG_NO_HELPER);
 }
 
 static void *record_some(void *arg)
@@ -518,6 +538,34 @@ static void a_sync_is_announced_in_the_header(void **state)
 	assert_int_equal(announced, 1);
 	assert_int_equal(cleared, 1);
 	usagelog_close(log, 0);
+}
+
+static enum os_call noted[16];
+static uint32_t noted_count;
+
+static int answer_noting(enum os_call call)
+{
+	if ((call == OS_SYNC || call == OS_LINK) && noted_count < 16)
+		noted[noted_count++] = call;
+	return call == OS_SYNC_RANGE ? EIO : 0;
+}
+
+/* Whoever sees a copy may count on all that it holds; and once the flush is over, it is seen after a loss of power, too. */
+static void a_copy_is_durable_then_has_its_name_and_that_is_durable(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	noted_count = 0;
+	os_fault = answer_noting;
+	assert_int_equal(usagelog_flush(log, 1000), 0);
+	os_fault = answer;
+	assert_int_equal(noted_count, 3);
+	assert_int_equal(noted[0], OS_SYNC);
+	assert_int_equal(noted[1], OS_LINK);
+	assert_int_equal(noted[2], OS_SYNC);
+	assert_int_equal(usagelog_close(log, 1000), 0);
 }
 
 static int rescued;
@@ -995,6 +1043,7 @@ int main(void)
 		TEST(a_sync_cut_off_by_death_is_rescued),
 		TEST(without_io_uring),
 		TEST(a_failed_sync_is_never_repeated),
+		TEST(a_failed_sync_is_never_repeated_inline),
 		TEST(a_failed_sync_fails_all_of_its_segment),
 		TEST(a_sync_is_announced_in_the_header),
 		TEST(a_page_of_a_failed_sync_is_never_synced),
@@ -1004,6 +1053,7 @@ int main(void)
 		TEST(a_segment_is_cut_short_that_is_synchronous),
 		TEST(an_unlinked_segment_is_rescued_inline),
 		TEST(a_definition_is_synced_with_the_call_that_names_it),
+		TEST(a_copy_is_durable_then_has_its_name_and_that_is_durable),
 		TEST(a_live_writers_sync_is_not_rescued),
 		TEST(only_what_the_name_leads_to_is_adopted),
 		TEST(a_segment_of_two_names_is_not_adopted),
