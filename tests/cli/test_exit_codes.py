@@ -155,7 +155,7 @@ class ExitCodes(LogTest):
     def test_program(self):
         with open(PAGE, encoding="utf-8") as file:
             text = file.read()
-        self.assertEqual(documented("usagelog"), {0, 1, 2, 4, 8, 16})
+        self.assertEqual(documented("usagelog"), {0, 1, 2, 3, 4, 8, 16})
         self.assertIn("is the sum of what holds", text)
         self.assertEqual(self.run_program(status=16)[0], "")
         self.assertEqual(self.run_program("xyzzy", status=16)[0], "")
