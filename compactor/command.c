@@ -34,6 +34,13 @@ static const struct {
 
 /* ---- messages ------------------------------------------------------------------------------------------------ */
 
+/* Characters that turn the order of what stands beside them round: a name could look like another one, or like a figure. */
+static bool is_reordering(int32_t code_point)
+{
+	return code_point == 0x061c || code_point == 0x200e || code_point == 0x200f ||
+	       (code_point >= 0x202a && code_point <= 0x202e) || (code_point >= 0x2066 && code_point <= 0x2069);
+}
+
 void print_safely(FILE *stream, const char *text, size_t bytes)
 {
 	const char *end = text + bytes;
@@ -42,7 +49,7 @@ void print_safely(FILE *stream, const char *text, size_t bytes)
 		int32_t code_point = ul_utf8_read(&at, end);
 		if (code_point < 0)
 			at = text + 1;
-		if (code_point < 0 || ul_is_control(code_point)) {
+		if (code_point < 0 || ul_is_control(code_point) || is_reordering(code_point)) {
 			for (; text < at; text++)
 				fprintf(stream, "\\x%02x", (unsigned char)*text);
 			continue;

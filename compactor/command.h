@@ -91,7 +91,8 @@ enum { SUGGESTION_BYTES = 96 };
 void suggest(const char *word, const char *(*get)(const void *arg, size_t index), const void *arg,
 	     char out[SUGGESTION_BYTES]);
 
-/* Write text to a stream with control characters and invalid UTF-8 made harmless (as \xNN), for names from outside. */
+/* Write text to a stream with control characters, those that reorder text, and invalid UTF-8 made harmless (as \xNN), for names from
+ * outside. */
 struct _IO_FILE;
 void print_safely(struct _IO_FILE *stream, const char *text, size_t bytes);
 

@@ -818,7 +818,7 @@ static void sort(const struct report *report, const struct report_lines *lines, 
 		qsort_r(items, count, sizeof(*items), compare_lines, &ordering);
 }
 
-/* The parts are sorted all together, and each goes to its line in turn. */
+/* The parts are sorted all together, and each goes to its line in turn: the dearest first where lines are in the order of their keys. */
 static int hand_out_parts(struct report *report, struct report_lines *lines, struct report_order order)
 {
 	struct report_grouping *parts = &report->groupings[GROUPS_PARTS], *shown = &report->groupings[GROUPS_SHOWN];
@@ -826,6 +826,8 @@ static int hand_out_parts(struct report *report, struct report_lines *lines, str
 	struct report_line *items = NULL;
 	size_t count = 0;
 	int error = line_of ? list_groups(report, parts, &items, &count) : -ENOMEM;
+	if (order.column < 0)
+		order = (struct report_order){.column = COLUMN_COST};
 	for (size_t i = 0; i < lines->count && !error; i++)
 		if (lines->items[i].group)
 			line_of[table_number(&shown->groups, lines->items[i].group)] = &lines->items[i];

@@ -235,6 +235,13 @@ static size_t column_width(const struct text *text, enum report_column column)
 	return width + GAP_COLUMNS;
 }
 
+/* Does a key's column hold names, which may be cut? Those of parts stand in the first one. */
+static bool holds_names(const struct text *text, uint32_t i)
+{
+	const struct report *report = text->shown->report;
+	return report->groupings[GROUPS_SHOWN].keys[i].kind >= KEY_PROVIDER || (!i && report->breakdown);
+}
+
 /* What keys need: names are cut, but not to less than they have or some columns. */
 static size_t keys_width(const struct text *text)
 {
@@ -243,18 +250,18 @@ static size_t keys_width(const struct text *text)
 	size_t all = 0;
 	for (uint32_t i = 0; i < grouping->key_count; i++) {
 		const struct report_key *key = &grouping->keys[i];
-		size_t width = strlen(key->name);
+		size_t own = strlen(key->name), parts = 0;
 		for (size_t j = 0; j < text->count; j++) {
 			const struct cells *cells = &text->cells[j];
-			widen(&width, cells->keys[i]);
-			for (size_t k = 0; !i && cells->parts && k < cells->line->part_count; k++) {
-				size_t part = BRANCH_COLUMNS + width_of(cells->parts[k].keys[0]);
-				width = part > width ? part : width;
-			}
+			widen(&own, cells->keys[i]);
+			for (size_t k = 0; !i && cells->parts && k < cells->line->part_count; k++)
+				widen(&parts, cells->parts[k].keys[0]);
 		}
-		if (key->kind >= KEY_PROVIDER && width > NAME_COLUMNS_MIN)
-			width = NAME_COLUMNS_MIN;
-		all += width + (i ? GAP_COLUMNS : 0);
+		parts += parts ? BRANCH_COLUMNS : 0;
+		size_t least = key->kind < KEY_PROVIDER || own < NAME_COLUMNS_MIN ? own : NAME_COLUMNS_MIN;
+		if (parts > least)
+			least = parts < NAME_COLUMNS_MIN ? parts : least > NAME_COLUMNS_MIN ? least : NAME_COLUMNS_MIN;
+		all += least + (i ? GAP_COLUMNS : 0);
 	}
 	return all;
 }
@@ -340,7 +347,7 @@ static void add_columns(struct text *text, struct libscols_table *table)
 	struct libscols_column *column;
 	bool failed = false;
 	for (uint32_t i = 0; i < grouping->key_count && !failed; i++) {
-		int cut = grouping->keys[i].kind >= KEY_PROVIDER ? SCOLS_FL_TRUNC : 0;
+		int cut = holds_names(text, i) ? SCOLS_FL_TRUNC : 0;
 		int tree = !i && text->shown->report->breakdown ? SCOLS_FL_TREE : 0;
 		failed = !scols_table_new_column(table, grouping->keys[i].name, 0, cut | tree);
 	}
