@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "context.h"
 #include "money.h"
@@ -72,6 +73,17 @@ void breakdown_clear(struct breakdown *breakdown)
 	sum_list_clear(&breakdown->errors);
 }
 
+uint32_t breakdown_provider(struct names *names, uint32_t provider)
+{
+	char copy[UL_NAME_BYTES_MAX];
+	struct ul_text given = names_text(names, provider), family = provider_family(given);
+	if (names_compare(given, family) == 0 || family.bytes > sizeof(copy))
+		return provider;
+	/* It may be a part of a name, and names move as others are added. */
+	memcpy(copy, family.text, family.bytes);
+	return names_intern(names, copy, family.bytes);
+}
+
 int breakdown_join_providers(struct breakdown *breakdown, struct names *names)
 {
 	struct table joined;
@@ -80,7 +92,7 @@ int breakdown_join_providers(struct breakdown *breakdown, struct names *names)
 	table_init(&joined, sizeof(struct ul_sum));
 	for (size_t i = 0; i < breakdown->providers.count && !error; i++) {
 		const struct ul_sum *part = &breakdown->providers.items[i];
-		struct ul_sum key = {.first = provider_name(names, part->first)};
+		struct ul_sum key = {.first = breakdown_provider(names, part->first)};
 		struct ul_sum *sum = table_get(&joined, &key);
 		error = !sum ? -ENOMEM : sum_add(sum, part) ? 0 : -EOVERFLOW;
 	}

@@ -19,6 +19,8 @@ struct breakdown {
 /* Sum up a table of rows. 0, -ENOMEM or -EOVERFLOW. In any case breakdown_clear() frees it. */
 int breakdown_make(struct breakdown *breakdown, const struct table *rows, struct names *names);
 void breakdown_clear(struct breakdown *breakdown);
+/* The name that a provider has in reports: one for all that it has. */
+uint32_t breakdown_provider(struct names *names, uint32_t provider);
 /* Take providers together that are one under several names. 0, -ENOMEM or -EOVERFLOW. */
 int breakdown_join_providers(struct breakdown *breakdown, struct names *names);
 

@@ -1,16 +1,14 @@
 /*
- * Providers under the names that programs give them: one name stands for all that mean the same. Only names that were looked up are here: none is
- * guessed from a part of it. It must not know what the names are wanted for.
+ * Providers under their several names: LiteLLM's, OpenTelemetry's gen_ai.provider.name, and what people write. It must not know what the
+ * names are wanted for.
  */
 #ifndef USAGELOG_PROVIDERS_H
 #define USAGELOG_PROVIDERS_H
 
-#include "names.h"
+#include "container.h"
 
-/* The name that stands for all names of a provider; the name itself if none other is known. Letters are equal in either case. */
+/* The name that all names of a provider share, which is the prefix of its models in LiteLLM's map; the name itself if none other is known. */
 struct ul_text provider_family(struct ul_text provider);
-/* The same of a name's number. */
-uint32_t provider_name(struct names *names, uint32_t provider);
 
 /* The names of a family besides its own, by index; NULL after the last. */
 const char *provider_alias(struct ul_text family, size_t index);

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "breakdown.h"
 #include "context.h"
 #include "os.h"
-#include "providers.h"
 #include "totals.h"
 
 /* Attributes that stand beside the metadata, and are always there; the others are keys of it. */
@@ -236,7 +236,7 @@ bool report_find_maker(struct report *report, uint32_t provider, uint32_t model,
 		return false;
 	}
 	if (!maker->known) {
-		maker->shown_provider = report->raw_names ? provider : provider_name(report->names, provider);
+		maker->shown_provider = report->raw_names ? provider : breakdown_provider(report->names, provider);
 		maker->wanted = is_wanted(report, true, maker_matches, maker);
 		maker->known = true;
 	}

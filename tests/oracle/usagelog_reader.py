@@ -1475,32 +1475,28 @@ _BAND_LIMITS = (128_000, 200_000, 256_000, 272_000, 512_000)
 # Names of one provider (section 14).
 _FAMILIES = {
     "anthropic": ("anthropic_text",),
-    "aws_bedrock": ("bedrock", "aws.bedrock", "bedrock_converse", "amazon_bedrock", "amazon-bedrock"),
-    "azure": ("azure.ai.openai", "azure_openai", "azure-openai", "az.ai.openai", "azure_text"),
-    "azure_ai": ("azure.ai.inference", "az.ai.inference"),
+    "azure": ("azure.ai.openai", "azure_openai", "azure_text"),
+    "azure_ai": ("azure.ai.inference",),
+    "bedrock": ("aws.bedrock", "amazon_bedrock", "bedrock_converse"),
     "cohere": ("cohere_chat",),
-    "databricks": ("azure_databricks",),
-    "fireworks_ai": ("fireworks", "fireworks-ai"),
-    "google": ("gemini", "gcp.gemini", "gcp.gen_ai", "google_ai_studio", "google-ai-studio", "google_genai", "google-genai"),
-    "huggingface": ("hugging_face", "hugging-face"),
-    "meta": ("meta_llama", "meta-llama"),
-    "mistral": ("mistral_ai", "mistralai", "mistral-ai"),
+    "fireworks_ai": ("fireworks",),
+    "gemini": ("gcp.gemini", "gcp.gen_ai", "google", "google_ai_studio"),
+    "mistral": ("mistral_ai",),
     "moonshot": ("moonshot_ai",),
-    "openai": ("text-completion-openai", "openai_responses"),
-    "perplexity": ("perplexity_ai", "perplexityai"),
-    "together_ai": ("together", "togetherai", "together-ai"),
-    "vertex_ai": ("gcp.vertex_ai", "vertex_ai_beta", "vertex", "vertexai", "vertex-ai", "google_vertex", "google-vertex"),
-    "watsonx": ("ibm.watsonx.ai", "ibm_watsonx", "watsonx_text"),
-    "xai": ("x_ai", "x.ai", "x-ai"),
+    "openai": ("text-completion-openai",),
+    "together_ai": ("together",),
+    "vertex_ai": ("gcp.vertex_ai", "vertex_ai_beta"),
+    "watsonx": ("ibm.watsonx.ai", "watsonx_text"),
+    "xai": ("x_ai",),
 }
-_FAMILY_OF = {name: family for family, aliases in _FAMILIES.items() for name in (family, *aliases)}
+_FAMILY_OF = {alias: family for family, aliases in _FAMILIES.items() for alias in aliases}
 _SERVICES = {"": 0, "standard": 0, "default": 0, "auto": 0, "on_demand": 0, "batch": 1, "batches": 1, "flex": 2, "priority": 3}
 
 
 def family_of(provider):
     if provider.startswith("vertex_ai-"):
         return "vertex_ai"
-    return _FAMILY_OF.get(provider.lower(), provider)
+    return _FAMILY_OF.get(provider, provider)
 
 
 def cost_at(prices, tokens):
