@@ -21,6 +21,14 @@ struct prices_line {
 	bool json;
 };
 
+/* A log as far as its prices go. */
+struct tables {
+	struct ul_directory directory;
+	struct names names;
+	struct recovery_state state;
+	struct pricing pricing;
+};
+
 static const char *const services[UL_SERVICES] = {"standard", "batch", "flex", "priority"};
 
 static int32_t today_of_zone(void)
@@ -177,9 +185,9 @@ static uint64_t count_models(const struct ul_container *table)
 	return models;
 }
 
-static struct shown_table show_table(struct view *view, size_t index)
+static struct shown_table show_table(struct tables *tables, size_t index)
 {
-	struct pricing *pricing = &view->pricing;
+	struct pricing *pricing = &tables->pricing;
 	struct shown_table shown = {.generation = pricing->tables[index].generation};
 	const struct ul_container *table = pricing_table(pricing, shown.generation);
 	uint64_t count;
@@ -189,19 +197,19 @@ static struct shown_table show_table(struct view *view, size_t index)
 		shown.models = count_models(table);
 		shown.source = meta->source;
 	}
-	for (size_t i = 0; i < view->state.checkpoint.day_count; i++)
-		shown.days += view->state.checkpoint.days[i].prices == shown.generation;
+	for (size_t i = 0; i < tables->state.checkpoint.day_count; i++)
+		shown.days += tables->state.checkpoint.days[i].prices == shown.generation;
 	shown.stands = pricing_standing(pricing, today_of_zone()) == shown.generation;
 	return shown;
 }
 
-static int list_json(struct view *view)
+static int list_json(struct tables *tables)
 {
 	struct json_text json = {0};
 	char source[24];
 	json_begin_array(&json, json_key(""));
-	for (size_t i = 0; i < view->pricing.count; i++) {
-		struct shown_table table = show_table(view, i);
+	for (size_t i = 0; i < tables->pricing.count; i++) {
+		struct shown_table table = show_table(tables, i);
 		snprintf(source, sizeof(source), "%016llx", (unsigned long long)table.source);
 		json_in_a_line(&json);
 		json_begin_object(&json, json_key(""));
@@ -217,17 +225,17 @@ static int list_json(struct view *view)
 	return print_json(&json);
 }
 
-static int run_list(struct view *view, const struct prices_line *line)
+static int run_list(struct tables *tables, const struct prices_line *line)
 {
 	if (line->json)
-		return list_json(view);
-	if (!view->pricing.count) {
+		return list_json(tables);
+	if (!tables->pricing.count) {
 		printf("no price table; usagelog prices import FILE makes one\n");
 		return STATUS_DONE;
 	}
 	printf("%10s  %-10s %8s %12s  %-16s\n", "table", "from", "models", "days priced", "source");
-	for (size_t i = 0; i < view->pricing.count; i++) {
-		struct shown_table table = show_table(view, i);
+	for (size_t i = 0; i < tables->pricing.count; i++) {
+		struct shown_table table = show_table(tables, i);
 		printf("%10u  %-10s %8llu %12u  %016llx%s\n", table.generation, table.since,
 		       (unsigned long long)table.models, table.days, (unsigned long long)table.source,
 		       table.models ? table.stands ? "  stands today" : "" : "  is missing or damaged");
@@ -460,12 +468,45 @@ static int show_of_file(const struct prices_line *line)
 	return status;
 }
 
-static int run_show(struct view *view, const struct prices_line *line)
+static int run_show(struct tables *tables, const struct prices_line *line)
 {
-	return show_model(pricing_table(&view->pricing, pricing_standing(&view->pricing, today_of_zone())), line);
+	struct pricing *pricing = &tables->pricing;
+	return show_model(pricing_table(pricing, pricing_standing(pricing, today_of_zone())), line);
 }
 
 /* ---- the command --------------------------------------------------------------------------------------------------- */
+
+/* The tables alone: what is not folded yet need not be. */
+static int with_tables(const struct prices_line *line,
+		       int (*act)(struct tables *tables, const struct prices_line *line))
+{
+	struct tables tables = {0};
+	struct findings findings = {0};
+	struct ul_message why;
+	int status = STATUS_FILES;
+	if (ul_directory_open(&tables.directory, line->log, &why)) {
+		complain("%s", why.text);
+		return STATUS_FILES;
+	}
+	int error = names_init(&tables.names);
+	pricing_open(&tables.pricing, &tables.directory, &tables.names);
+	if (!folding_set_zone(&tables.directory))
+		error = -EINVAL;
+	else if (error)
+		complain("%s: no memory to read its prices", tables.directory.path);
+	else if ((error = recovery_load(&tables.state, &tables.names, &tables.directory, &findings, &why)) != 0)
+		complain("%s", why.text);
+	else if ((error = pricing_take_state(&tables.pricing, &tables.state)) != 0)
+		complain("%s: its prices cannot be read: %s", tables.directory.path, usagelog_strerror(error));
+	if (!error)
+		status = act(&tables, line);
+	pricing_clear(&tables.pricing);
+	checkpoint_clear(&tables.state.checkpoint);
+	findings_clear(&findings);
+	names_clear(&tables.names);
+	ul_directory_close(&tables.directory);
+	return status;
+}
 
 static int with_view(const struct prices_line *line, int (*act)(struct view *view, const struct prices_line *line))
 {
@@ -516,7 +557,9 @@ static int act(enum action action, const struct prices_line *line)
 		return run_import(line);
 	if (action == ACTION_SHOW && line->prices)
 		return show_of_file(line);
-	return with_view(line, action == ACTION_LIST ? run_list : action == ACTION_SHOW ? run_show : run_missing);
+	if (action == ACTION_MISSING)
+		return with_view(line, run_missing);
+	return with_tables(line, action == ACTION_LIST ? run_list : run_show);
 }
 
 static int run(const struct command *command, const char *log, int argc, char **argv)

@@ -11,7 +11,7 @@ from decimal import Decimal
 from unittest import mock
 
 import support
-from usagelog import AsyncUsageWriter, Log, UsageTracker, _program
+from usagelog import AsyncUsageWriter, Error, Log, UsageTracker, _program
 from usagelog.providers import provider_of
 
 PRICES = {"gpt-4o": {"input": 0.003, "output": 0.015}, "gpt-4": {"input": 30, "output": 60}, "free": {"input": 0, "output": 0},
@@ -153,6 +153,26 @@ class Prices(TrackerTest):
         self.assertEqual(len(logs.output), 5, "each once")
         self.assertEqual(tracker.get_writer_stats()["unpriced"], 15)
         self.assertEqual(self.tracker().calculate_cost("gpt-4o", 1, 1), 0.0)
+
+    def test_table_of_the_log(self):
+        """What `pricing` does not have is in the log's price table; a call without a cost is priced with it when it is folded."""
+        tracker = self.tracker({"mine": {"input": 1, "output": 1}})
+        path = self.write("map.json", json.dumps({
+            "gpt-4o": {"input_cost_per_token": 2.5e-06, "output_cost_per_token": 1e-05, "litellm_provider": "openai"},
+            "gemini/gemini-pro": {"input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06, "litellm_provider": "gemini",
+                                  "input_cost_per_token_above_200k_tokens": 3e-06, "output_cost_per_token_above_200k_tokens": 4e-06},
+            "mine": {"input_cost_per_token": 1, "output_cost_per_token": 1}}))
+        self.assertIsNone(tracker.log.prices("gpt-4o"))
+        self.assertTrue(tracker.log.import_prices(path))
+        for model, tokens, wanted in (("gpt-4o", 100, 0.00075), ("openai/gpt-4o", 100, 0.00075), ("gemini-pro", 200000, 0.2001),
+                                      ("gemini-pro", 200001, 0.600203), ("mine", 100, 0.15), ("gpt-4", 100, 0.0)):
+            self.assertEqual(tracker.calculate_cost(model, tokens, 50), wanted, model)
+        self.assertEqual(tracker.get_writer_stats()["unpriced"], 1)
+        self.assertEqual(tracker.log.prices("gemini-pro", "google")["name"], "gemini/gemini-pro")
+        tracker.log.record(provider="openai", model="gpt-4o", input_tokens=100, output_tokens=50)
+        self.assertEqual(tracker.log.summary()["totals"]["cost_exact"], "0.00075")
+        with self.assertRaises(Error):
+            tracker.log.import_prices(self.path("nowhere.json"))
 
     def test_costs_are_exact(self):
         tracker = self.tracker({"m": {"input": 0.1, "output": 0.2}})

@@ -45,6 +45,22 @@ class Log(_native.Log):
                                     allowed=(_program.DONE, _program.PART, _program.BUSY))
         return status != _program.BUSY
 
+    def import_prices(self, *paths: Union[str, "os.PathLike[str]"], since: Optional[str] = None, timeout: Optional[float] = None) -> bool:
+        """Make a price table of maps in LiteLLM's form, for days from `since` on ("YYYY-MM-DD", today if it is not given), as `usagelog prices import`
+        does: calls without a cost are priced with it when they are folded. False: somebody else folds."""
+        options = ["--since", since] if since is not None else []
+        status, _, _ = _program.run(self.directory, "prices", "import", *options, *(os.path.abspath(os.fsdecode(path)) for path in paths),
+                                    timeout=timeout, allowed=(_program.DONE, _program.PART, _program.BUSY))
+        return status != _program.BUSY
+
+    def prices(self, model: str, provider: str = "", timeout: Optional[float] = None) -> Optional[dict[str, Any]]:
+        """A model's prices in the table that stands today, as `usagelog prices show --json` has them: US dollars a token, as decimal text. None: it has
+        none."""
+        options = ["--provider", provider] if provider else []
+        status, out, _ = _program.run(self.directory, "prices", "show", "--json", *options, "--", model, timeout=timeout,
+                                      allowed=(_program.DONE, _program.PART))
+        return json.loads(out) if status == _program.DONE else None
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Every call, by segment and slot, as `usagelog dump` has it: None is what it does not have; cost_usd is a Decimal."""
         for row in _program.dump(self.directory):

@@ -29,6 +29,7 @@ NAME_BYTES_MAX = 1024
 ADOPT_TIMEOUT_S = 60.0
 SHUTDOWN_TIMEOUT_S = 5.0
 PUBLISH_TIMEOUT_S = 60.0
+PRICE_TIMEOUT_S = 5.0
 RETRY_S = 0.1
 ALL_DAYS = 36500
 MONTH_DAYS = 30
@@ -355,6 +356,7 @@ class UsageTracker(_native.Tracker):
         self.pricing: Mapping[str, Mapping[str, Any]] = pricing or {}
         self._unpriced = 0
         self._warned: "set[str]" = set()
+        self._log_prices: "Dict[str, Optional[Dict[str, Any]]]" = {}  # by model, as they were when it was first asked for
 
     @property
     def log(self) -> Log:
@@ -400,17 +402,35 @@ class UsageTracker(_native.Tracker):
     # ---- what is called
 
     def calculate_cost(self, model: str, input_tokens: int, output_tokens: int) -> float:
-        """US dollars by `pricing`: the model by its exact name, then without its provider's prefix. Without a price: 0.0."""
+        """US dollars by `pricing`: the model by its exact name, then without its provider's prefix; else by the log's price table, as it was when the
+        model was first asked for. Without a price: 0.0."""
         price = self.pricing.get(model) or self.pricing.get(without_prefix(model))
         try:
             if price:
                 per_thousand = (input_tokens * Decimal(str(price.get("input", 0))) + output_tokens * Decimal(str(price.get("output", 0))))
                 return float(per_thousand / 1000)
+            band = self._price_of_log(model, input_tokens)
+            if band:
+                return float(input_tokens * Decimal(band["input"]) + output_tokens * Decimal(band["output"]))
         except (InvalidOperation, TypeError, AttributeError):
             pass
         self._unpriced += 1
         self._warn_once(f"price {model}", "there is no price for the model %r: its calls are counted as costing nothing", model)
         return 0.0
+
+    def _price_of_log(self, model: str, prompt_tokens: int) -> Optional[Dict[str, Any]]:
+        """The standard price of the log's table for a prompt of this size. The program is asked once for each model."""
+        if model not in self._log_prices:
+            try:
+                self._log_prices[model] = self.log.prices(model, provider_of(model), PRICE_TIMEOUT_S)
+            except (_native.Error, OSError, TimeoutError, ValueError) as error:
+                self._log_prices[model] = None
+                self._warn_once("prices", "the log's prices cannot be read: %s", error)
+        for band in (self._log_prices[model] or {}).get("usd_per_token", ()):
+            most = band["prompt_up_to"]
+            if band["service"] == "standard" and band["prompt_above"] < max(prompt_tokens, 1) and (most is None or prompt_tokens <= most):
+                return dict(band)
+        return None
 
     def get_summary(self, days: int = 30) -> Dict[str, Any]:
         """The last so many days, today included, and their averages; and all days by model and provider. Every call so far is in it.
