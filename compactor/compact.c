@@ -459,7 +459,7 @@ static int choose_priced_days(struct run *run)
 		const struct ul_day *day = &old->days[i];
 		if (!run->from_base && day->day < run->options->prices_since)
 			continue;
-		if (day->prices == pricing_of_day(&run->pricing, day->day))
+		if (day->prices == pricing_named(&run->pricing, day->day))
 			continue;
 		/* Opening balances are among those without a price, and stay so: at worst a day is looked at for nothing. */
 		if (!day->prices && !totals_day(&old->totals, day->day).unpriced_calls)
@@ -650,6 +650,25 @@ static int set_priced_days(struct run *run)
 	return run->names->error ? fail(run, -ENOMEM, "the days' prices cannot be kept") : 0;
 }
 
+/* A checkpoint that is lost may have priced history again; the one before it knows nothing of that. */
+static int report_later_table(void *arg, const char *name)
+{
+	struct run *run = arg;
+	uint64_t generation;
+	if (store_parse_prices_name(name, &generation) && generation > run->state.checkpoint.generation)
+		findings_add(
+			run->findings, FINDING_LEFT_OUT,
+			"%s/%s: was made after checkpoint.previous, and is not used: run usagelog prices import or "
+			"reprice once more",
+			run->directory->path, name);
+	return 0;
+}
+
+static int report_later_tables(struct run *run)
+{
+	return store_list(run->directory->fd, report_later_table, run);
+}
+
 static int begin_prices(struct run *run)
 {
 	pricing_open(&run->pricing, run->directory, run->names);
@@ -658,6 +677,8 @@ static int begin_prices(struct run *run)
 	int error = pricing_take(&run->pricing, said);
 	if (!error && run->state.decision == RECOVERY_REBUILD)
 		error = pricing_take_directory(&run->pricing);
+	if (!error && run->state.decision == RECOVERY_PREVIOUS)
+		error = report_later_tables(run);
 	run->pricing.days_stand = run->rebuild || run->from_base;
 	if (error)
 		return fail(run, error, "the price tables cannot be taken up");

@@ -229,14 +229,20 @@ uint32_t pricing_standing(const struct pricing *pricing, int32_t day)
 	return standing ? standing->generation : 0;
 }
 
-uint32_t pricing_of_day(const struct pricing *pricing, int32_t day)
+static const struct named_day *find_day(const struct pricing *pricing, int32_t day)
 {
 	for (uint32_t i = 0; i < pricing->days.count; i++) {
 		const struct named_day *named = table_record(&pricing->days, i);
-		if (named->day == day && (named->generation || pricing->days_stand))
-			return named->generation;
+		if (named->day == day)
+			return named;
 	}
-	return pricing_standing(pricing, day);
+	return NULL;
+}
+
+uint32_t pricing_named(const struct pricing *pricing, int32_t day)
+{
+	const struct named_day *named = find_day(pricing, day);
+	return named ? named->generation : 0;
 }
 
 const struct ul_container *pricing_table(struct pricing *pricing, uint32_t generation)
@@ -409,11 +415,20 @@ int pricing_apply(struct pricing *pricing, uint32_t generation, struct facts *fa
 	return error;
 }
 
+/* The table that a day with these new calls names then. */
+static uint32_t choose_table(const struct pricing *pricing, const struct facts *facts)
+{
+	const struct named_day *named = find_day(pricing, facts->day);
+	if (named && (named->generation || pricing->days_stand))
+		return named->generation;
+	return pricing_concerns(facts) ? pricing_standing(pricing, facts->day) : 0;
+}
+
 int pricing_day(struct pricing *pricing, const struct ul_container *file, uint32_t had, struct facts *facts,
 		uint32_t *table)
 {
 	struct facts old, change;
-	uint32_t wanted = pricing_of_day(pricing, facts->day);
+	uint32_t wanted = choose_table(pricing, facts);
 	int error = 0;
 	facts_init(&old, facts->day);
 	facts_init(&change, facts->day);

@@ -25,7 +25,7 @@ struct pricing {
 	struct priced_table *tables; /* by generation */
 	size_t count;
 	struct table days;  /* which table a day names */
-	bool days_stand;    /* a day that is known and names none goes on naming none: in a rebuild */
+	bool days_stand;    /* a day that is known and names none takes none: in a rebuild, whose calls are not new */
 	struct table tiers; /* of dimensions */
 };
 
@@ -42,9 +42,9 @@ int pricing_take_state(struct pricing *pricing, const struct recovery_state *sta
 /* Add a table; `replaces`: those that begin on its day or later go. 0 or -ENOMEM. */
 int pricing_add(struct pricing *pricing, const struct priced_table *table, bool replaces);
 
-/* The generation of the table that a day names, or else takes; 0: none. */
-uint32_t pricing_of_day(const struct pricing *pricing, int32_t day);
-/* The one that it takes if it names none. */
+/* The generation of the table that a day names; 0: none. */
+uint32_t pricing_named(const struct pricing *pricing, int32_t day);
+/* That of the one that stands on it. */
 uint32_t pricing_standing(const struct pricing *pricing, int32_t day);
 void pricing_set_day(struct pricing *pricing, int32_t day, uint32_t generation);
 
@@ -60,8 +60,8 @@ int pricing_change(struct pricing *pricing, uint32_t generation, const struct fa
 /* Price facts. */
 int pricing_apply(struct pricing *pricing, uint32_t generation, struct facts *facts);
 
-/* Price the new calls of a day, and, in the same sums, what it had before (`file`, NULL: nothing) if it names no table yet or another one. `had` and
- * `*table`: which it named, and names then. 0, -ENOMEM or -EOVERFLOW. */
+/* Price the new calls of a day, and, in the same sums, what it had before (`file`, NULL: nothing) if it names another table now, or takes one with these
+ * calls. `had` and `*table`: which it named, and names then. 0, -ENOMEM or -EOVERFLOW. */
 int pricing_day(struct pricing *pricing, const struct ul_container *file, uint32_t had, struct facts *facts,
 		uint32_t *table);
 

@@ -28,7 +28,8 @@ static int price_day(struct view *view, struct facts *facts)
 	const struct ul_day *old = checkpoint_find_day(view->from, facts->day);
 	struct stored_file file = {0};
 	uint32_t prices, had = old ? old->prices : 0;
-	if (old && pricing_of_day(&view->pricing, facts->day) != had)
+	/* One that names a table keeps it. */
+	if (old && !had && pricing_concerns(facts))
 		store_read_day(view->directory.fd, old, &view->directory.conf.log_id, &file);
 	const struct ul_container *before = file.bytes && file.state == FILE_SOUND ? &file.container : NULL;
 	int error = pricing_day(&view->pricing, before, had, facts, &prices);

@@ -286,6 +286,32 @@ class Lost(PricesTest):
         self.assertEqual(totals(self.log), wanted)
         self.check()
 
+    def test_checkpoint_lost(self):
+        """The one before knows nothing of what was priced again since: that is said, and done again."""
+        self.prepared()
+        before = self.costs()
+        self.reprice("2023-11-17", price_map(2))
+        wanted = self.costs()
+        with open(self.path("checkpoint"), "wb") as file:
+            file.write(b"damaged")
+        self.assertIn("2.prices: was made after checkpoint.previous, and is not used", self.compact(1).stderr)
+        self.assertEqual(self.costs(), before)
+        self.reprice("2023-11-17", price_map(2))
+        self.assertEqual(self.costs(), wanted)
+        self.check()
+
+    def test_a_day_made_anew_takes_no_table(self):
+        segment = Segment(self.log, 1)
+        segment.call(START, tokens=(1000, 0, 0, 0, 100, 0))
+        self.compact()
+        self.import_map()
+        os.unlink(self.path(self.facts_names()[0]))
+        segment.call(START + 1, cost=1)
+        self.compact()
+        self.assertEqual(self.costs(), {"2023-11-15": ("0.000000000001", 1)})
+        self.assertEqual(self.day_tables(), {"2023-11-15": 0})
+        self.check()
+
     def test_lost_facts(self):
         self.prepared()
         self.reprice("2023-11-17", price_map(2))
