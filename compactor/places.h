@@ -45,7 +45,7 @@ static inline uint64_t place_quarter_key(uint32_t model_slot, uint32_t price_key
 
 static inline struct quarter_place *places_quarter(struct places *places, uint32_t model_slot, uint32_t price_key)
 {
-	return &places->quarters[(model_slot + price_key + (price_key >> 28)) % QUARTER_PLACES];
+	return &places->quarters[(model_slot + (price_key >> 28)) % QUARTER_PLACES];
 }
 
 #endif

@@ -112,6 +112,22 @@ class Priced(PricesTest):
         self.assertEqual({day: (row["cost_exact"], row["unpriced"]) for day, row in shown["daily_totals"].items()}, self.costs())
         self.check()
 
+    def test_a_table_is_for_its_days_alone(self):
+        segment = Segment(self.log, 1)
+        for day in range(4):
+            segment.call(START + day * DAY, tokens=(1000, 0, 0, 0, 100, 0))
+        # In whatever order they are imported; of two that begin on one day the later one counts.
+        for since, factor in (("2023-11-18", 8), ("2023-11-17", 3), ("2023-11-17", 4), ("2023-11-16", 2)):
+            if since != "2023-11-16":
+                # Nothing to fold meanwhile.
+                os.rename(segment.path, segment.path + ".away")
+            self.import_map(since=since, text=price_map(factor))
+            if since != "2023-11-16":
+                os.rename(segment.path + ".away", segment.path)
+        self.assertEqual(self.costs(), {"2023-11-15": ("0", 1), "2023-11-16": ("0.007", 0), "2023-11-17": ("0.014", 0),
+                                        "2023-11-18": ("0.028", 0)})
+        self.check()
+
     def test_tiers_services_reversals_and_bands(self):
         segment = Segment(self.log, 1)
         segment.call(START, tokens=(200000, 0, 0, 0, 10, 0))

@@ -34,6 +34,9 @@ def try_shell(blocks, program, where, environment):
     run(blocks["import"], where, environment)
     run(blocks["import"], where, environment)
     dumped = run(f"'{program}' dump --format jsonl", where, environment).splitlines()
+    (where / "model_prices.json").write_text(json.dumps({"gpt-4o": {"input_cost_per_token": 2.5e-06, "output_cost_per_token": 1e-05}}))
+    repriced = run(blocks["prices"], where, environment)
+    assert "priced again, with price table" in repriced, repriced
     # Two by record, two by import.
     assert len(dumped) == 4, dumped
     assert len((where / "calls.csv").read_text().splitlines()) == 3
