@@ -163,6 +163,13 @@ class Lines(ExportTest):
         # What is taken back counts nowhere, in any format.
         self.assertEqual(len(self.export("csv", status=1, err="each id").splitlines()), 3)
 
+    def test_taken_back_once(self):
+        segment = Segment(self.log, 1)
+        segment.call(call_id=b"a")
+        last = segment.call(call_id=b"a")
+        segment.call(call_id=b"a", reversal=True)
+        self.assertEqual([row["slot"] for row in self.jsonl()], [last])
+
     def test_reversal_of_nothing(self):
         segment = Segment(self.log, 1)
         segment.call(call_id=b"gone", reversal=True)
@@ -210,6 +217,17 @@ class Lines(ExportTest):
         # What is lost otherwise is not well.
         os.unlink(new.path)
         self.assertEqual(self.jsonl(status=1, err=new.id.hex() + "(.|\n)*retention"), [])
+
+    def test_cut_short(self):
+        segment = Segment(self.log, 1)
+        fill(segment, 100)
+        self.compact()
+        with open(segment.path, "r+b") as file:
+            file.truncate(segment.next * 64 - 4096)
+        self.assertLess(len(self.jsonl(status=1, err="it was cut short")), 100)
+        dumped = run("dump", "--log", self.log)
+        self.assertEqual(dumped.returncode, 1)
+        self.assertIn("it was cut short", dumped.stderr)
 
     def test_damage(self):
         segment = Segment(self.log, 1)
