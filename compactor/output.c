@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -39,6 +40,8 @@ static int begin_draft(struct output *output)
 		return error;
 	if (snprintf(output->draft, sizeof(output->draft), ".%.200s.%016" PRIx64 ".tmp", output->name, random) < 0)
 		return -EINVAL;
+	/* A file that grows beyond the limit is an error like a disk that is full, and no death that leaves a draft. */
+	signal(SIGXFSZ, SIG_IGN);
 	int fd = os_open(output->directory, output->draft, O_WRONLY | O_CREAT | O_EXCL);
 	if (fd < 0)
 		return fd;

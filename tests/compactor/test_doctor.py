@@ -117,6 +117,21 @@ class Machine(DoctorTest):
             self.assertEqual(checks["filesystem"][0][0], "warning")
             self.assertIn("tmpfs, where what is in it is gone when the machine restarts", checks["filesystem"][0][1])
 
+    def test_network_filesystem(self):
+        """What statfs() says of a network filesystem, by a library that says so."""
+        source, shim = os.path.join(self.top, "shim.c"), os.path.join(self.top, "shim.so")
+        with open(source, "w", encoding="utf-8") as file:
+            file.write("#include <sys/vfs.h>\n#include <string.h>\n"
+                       "int fstatfs(int fd, struct statfs *out) { (void)fd; memset(out, 0, sizeof(*out)); out->f_type = 0x6969; return 0; }\n")
+        compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+        with open(PROGRAM, "rb") as file:
+            if not compiler or b"__asan_init" in file.read():
+                self.skipTest("no compiler, or a program that takes no library before its own")
+        subprocess.run([compiler, "-shared", "-fPIC", "-o", shim, source], check=True)
+        checks, _ = self.doctor(1, environment={"LD_PRELOAD": shim})
+        self.assertEqual(checks["filesystem"][0][0], "warning")
+        self.assertIn("nfs, a network or FUSE filesystem", checks["filesystem"][0][1])
+
     def test_little_space(self):
         with tempfile.TemporaryDirectory(dir=self.top) as folder:
             script = 'mount -t tmpfs -o size=1m,nr_inodes=100 none "$0" && cp -r "$1" "$0/log" && exec "$2" doctor --json --log "$0/log"'
