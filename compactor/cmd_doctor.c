@@ -37,13 +37,17 @@ static void print_wrapped(const char *text)
 	putchar('\n');
 }
 
-static void print_text(const struct doctor *doctor)
+static void print_text(const struct doctor *doctor, bool quiet)
 {
 	for (size_t i = 0; i < doctor->count; i++) {
 		const struct check *check = &doctor->checks[i];
+		if (quiet && check->state != CHECK_WARNING)
+			continue;
 		printf("%-8s %-12s ", states[check->state], check->name);
 		print_wrapped(text_of(check));
 	}
+	if (quiet)
+		return;
 	if (doctor->warnings)
 		printf("%zu warning%s\n", doctor->warnings, doctor->warnings == 1 ? "" : "s");
 	else
@@ -104,10 +108,13 @@ static int print_json(const struct doctor *doctor)
 static int run(const struct command *command, const char *log, int argc, char **argv)
 {
 	static struct doctor doctor;
-	bool json = false;
-	const struct option_entry entries[] = {{"json", NULL, "print one JSON object", NULL, &json}};
+	bool json = false, quiet = false;
+	const struct option_entry entries[] = {
+		{"json", NULL, "print one JSON object", NULL, &json},
+		{"quiet", NULL, "say only what is not well, as cron wants it", NULL, &quiet},
+	};
 	struct command_line line;
-	int status = command_parse(command, entries, 1, log, argc, argv, &line);
+	int status = command_parse(command, entries, 2, log, argc, argv, &line);
 	if (status >= 0)
 		return status;
 	if (line.operand_count) {
@@ -117,7 +124,7 @@ static int run(const struct command *command, const char *log, int argc, char **
 	doctor_look(&doctor, line.log);
 	status = doctor.unreadable ? STATUS_FILES : doctor.warnings ? STATUS_PART : STATUS_DONE;
 	if (!json) {
-		print_text(&doctor);
+		print_text(&doctor, quiet);
 	} else if (print_json(&doctor)) {
 		complain("no memory to print what was found");
 		status = STATUS_FILES;
