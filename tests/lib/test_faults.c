@@ -393,6 +393,12 @@ static void a_sync_cut_off_by_death_is_rescued(void **state)
 	usagelog *log = open_log(path, &options);
 	assert_int_equal(count_files(path, ".seg"), 2); /* it was not adopted */
 	usagelog_close(log, 0);
+	/* A copy has the same block set, and its lock says nothing of the segment's writer. */
+	char command[1200];
+	snprintf(command, sizeof(command), "cp '%s' '%s/copy.seg'", name, path);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(ul_rescue_dead(directory, "copy.seg", &why), -EBUSY);
+	assert_int_equal(unlinkat(directory, "copy.seg", 0), 0);
 	assert_int_equal(ul_rescue_dead(directory, base, &why), 0);
 	assert_int_equal(count_files(path, ".1.seg"), 1);
 	assert_int_equal(calls_of(path), 100);
