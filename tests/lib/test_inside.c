@@ -177,6 +177,30 @@ static void a_close_waits_for_it(void **state)
 	assert_int_equal(read_log(path).durable_slots, 3);
 }
 
+static void *close_without_patience(void *unused)
+{
+	closed = usagelog_close(log_inside, 0);
+	return unused;
+}
+
+static void close_between_without_patience(void)
+{
+	in_a_thread(close_without_patience);
+}
+
+/* A thread that does not run, of which nobody knows when it will: the close gives up after a second, and nothing is taken away. */
+static void a_close_that_gives_up_leaves_it_what_it_uses(void **state)
+{
+	(void)state;
+#if defined(__SANITIZE_THREAD__)
+	skip(); /* it allows next to nothing in a signal handler */
+#endif
+	begin(USAGELOG_NO_HELPER);
+	assert_int_equal(record_with(close_between_without_patience), 0);
+	assert_int_equal(closed, 0);
+	assert_int_equal(read_log(path).calls, 2);
+}
+
 /* ---- a handler that records --------------------------------------------------------------------------------- */
 
 static int from_handler;
@@ -281,6 +305,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_flush_does_not_call_it_durable),
 		TEST(a_close_waits_for_it),
+		TEST(a_close_that_gives_up_leaves_it_what_it_uses),
 		TEST(a_handler_takes_no_lane_that_is_in_use),
 		TEST(it_wakes_who_parked_its_lane),
 		TEST(a_lane_is_parked_until_every_thread_sees_it),
