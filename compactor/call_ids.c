@@ -124,11 +124,6 @@ static int change(struct call_ids *ids, const uint8_t id[16], uint64_t content, 
 	return 0;
 }
 
-void call_ids_prefetch(const struct call_ids *ids, const uint8_t id[16])
-{
-	__builtin_prefetch(&ids->buckets[hash_of(id) >> ids->shift], 1);
-}
-
 enum call_ids_found call_ids_find(const struct call_ids *ids, const uint8_t id[16], uint64_t content)
 {
 	const struct bucket *bucket = find(ids, id, hash_of(id));
@@ -211,7 +206,8 @@ static int visit(void *arg, uint32_t number, const struct ul_slot *slot, const s
 	struct group_ids *group = arg;
 	(void)number;
 	enum ul_kind kind = ul_slot_kind(slot);
-	if (!before || ul_slot_kind(before) != UL_KIND_CALL_ID || (kind != UL_KIND_CALL && kind != UL_KIND_REVERSAL))
+	if (!before || ul_slot_kind(before) != UL_KIND_CALL_ID ||
+	    (kind != UL_KIND_CALL && kind != UL_KIND_REVERSAL && kind != UL_KIND_BALANCE))
 		return 0;
 	if (kind == UL_KIND_REVERSAL)
 		return change(group->ids, before->body.call_id.bytes, 0, -1);

@@ -1,345 +1,164 @@
 /*
- * usagelog import: calls of a file, line by line: a line's fields (import_map.h), the call they make (draft.h),
- * whether the log has it (call_ids.h), and then the library. Lines that are wrong are refused one by one; nothing of
- * a line but its mapped fields is kept.
+ * usagelog import: calls of files, whatever wrote them: what the files are (import_run.h, import_format.h), the calls their records make
+ * (draft.h), whether the log has them (import_log.h), and a summary of what became of each. Nothing of a record but its wanted members is kept.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
-#include "call_ids.h"
 #include "command.h"
 #include "context.h"
-#include "draft.h"
-#include "import_lines.h"
-#include "import_map.h"
-#include "import_source.h"
-#include "log_open.h"
+#include "import_run.h"
 #include "money.h"
-#include "os.h"
-#include "progress.h"
-
-enum { REFUSALS_SHOWN = 20, LINES_A_LOOK = 4096 };
 
 static const char *format_text, *map_text, *defaults[FIELD_COUNT];
 static bool input_includes_cache, all_or_nothing, again;
 
 static const struct option_entry entries[] = {
-	{"format", "csv|jsonl", "what the file is; required", &format_text, NULL},
+	{"format", "csv|jsonl|claude-code|codex|litellm|responses|otlp|tracker", "default: what the files look like",
+	 &format_text, NULL},
 	{"map", "FIELD=COLUMN,...", "where fields are read from; default: their names", &map_text, NULL},
 	{"provider", "P", "the provider of calls that have none in the file", &defaults[FIELD_PROVIDER], NULL},
 	{"model", "M", "the model of calls that have none", &defaults[FIELD_MODEL], NULL},
 	{"operation", "O", "the operation of calls that have none", &defaults[FIELD_OPERATION], NULL},
+	{"time", "T", "the time of calls that have none", &defaults[FIELD_TIME], NULL},
 	{"input-includes-cache", NULL, "the file's input counts cached tokens too", NULL, &input_includes_cache},
 	{"all-or-nothing", NULL, "record nothing if any line is refused", NULL, &all_or_nothing},
 	{"again", NULL, "record also calls that the log has, without ids", NULL, &again},
 };
 enum { ENTRY_COUNT = sizeof(entries) / sizeof(entries[0]) };
 
-struct import {
-	const char *file; /* for messages */
-	bool csv;
-	struct import_source source;
-	struct import_map map;
-	struct lines *lines;
-	struct field_value defaults[FIELD_COUNT]; /* what a line begins with */
-	struct draft_rules rules;
-	struct draft draft;
-	struct ul_directory directory;
-	usagelog *log;        /* NULL: lines are only looked at */
-	struct call_ids *ids; /* NULL with --again */
-	int lock;
-	uint64_t added, there, changed, refused; /* `changed`: there, with other content */
-	uint64_t unended; /* the number of a last line of CSV that has no line end and was added */
+/* ---- what became of it --------------------------------------------------------------------------------------- */
+
+struct shown {
+	char text[MONEY_SHOWN_BYTES];
 };
 
-/* ---- one line ------------------------------------------------------------------------------------------------ */
-
-static void complain_line(struct import *import, uint64_t number, const struct refusal *why)
+static struct shown show(uint64_t count)
 {
-	if (++import->refused > REFUSALS_SHOWN)
-		return;
-	if (why->field == FIELD_COUNT)
-		complain("%s:%" PRIu64 ": %s", import->file, number, why->reason);
-	else
-		complain("%s:%" PRIu64 ": %s: %s", import->file, number, field_names[why->field], why->reason);
+	struct shown shown;
+	count_show(shown.text, (int64_t)count);
+	return shown;
 }
 
-static bool refuse(struct refusal *why, enum call_field field, const char *reason)
+static const char *plural(uint64_t count)
 {
-	why->field = field;
-	snprintf(why->reason, sizeof(why->reason), "%s", reason);
-	return false;
+	return count == 1 ? "" : "s";
 }
 
-static bool take_line(struct import *import, struct line *line, struct refusal *why)
+static void print_counts(const char *what, const struct import_counts *counts)
 {
-	struct field_value values[FIELD_COUNT];
-	if (line->too_long)
-		return refuse(why, FIELD_COUNT, "is longer than 1 MiB");
-	if (line->open_quote)
-		return refuse(why, FIELD_COUNT,
-			      "opens a quote that is not closed, so that the rest of the file belongs to it");
-	memcpy(values, import->defaults, sizeof(values));
-	if (!(import->csv ? import_map_csv : import_map_json)(&import->map, line, values, why))
-		return false;
-	if (!draft_make(&import->draft, &import->rules, values, why))
-		return false;
-	return import->draft.call.time_ns || refuse(why, FIELD_TIME, "is missing");
+	printf("%s: %s file%s, %s record%s", what, show(counts->files).text, plural(counts->files),
+	       show(counts->records).text, plural(counts->records));
+	if (counts->repeats)
+		printf(", %s of them repeated", show(counts->repeats).text);
+	if (counts->others)
+		printf(", %s without a call", show(counts->others).text);
+	putchar('\n');
 }
 
-/* The log cannot take more: what was done is said, so that the same command can go on from there. */
-static int complain_stop(struct import *import, uint64_t number, int error)
+static void print_result(const struct import_run *run, const struct timespec *begin)
 {
-	complain("%s: the log cannot take the call of %s:%" PRIu64
-		 ": %s; when that is mended, import the file again: calls that "
-		 "are there are not added twice",
-		 import->directory.path, import->file, number, usagelog_strerror(error));
-	return STATUS_FILES;
+	const struct import_log *log = run->log;
+	struct timespec end;
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	for (size_t i = 0; import_format_at(i); i++)
+		if (run->counts[i].files)
+			print_counts(import_format_at(i)->what, &run->counts[i]);
+	if (run->balances)
+		printf("the old tracker's totals: %s taken over\n", show(run->balances).text);
+	printf("imported %s call%s (%s already there, ", show(log->added).text, plural(log->added),
+	       show(log->there).text);
+	if (log->changed)
+		printf("%s already there with other content, which was not changed, ", show(log->changed).text);
+	printf("%s refused) in %s ms; all durable\n", show(run->refused).text,
+	       show((uint64_t)((end.tv_sec - begin->tv_sec) * 1000 + (end.tv_nsec - begin->tv_nsec) / 1000000)).text);
 }
 
-static int record(struct import *import, const struct line *line)
+/* What is right, but may be other than expected. */
+static void print_warnings(const struct import_run *run)
 {
-	struct usagelog_call *call = &import->draft.call;
-	if (again)
-		call->call_id = NULL;
-	else if (!call->call_id)
-		call->call_id = line->id;
-	uint64_t content = import->ids ? draft_content(&import->draft) : 0;
-	enum call_ids_found found = import->ids ? call_ids_find(import->ids, call->call_id, content) : CALL_IDS_NONE;
-	if (found != CALL_IDS_NONE) {
-		import->there += found == CALL_IDS_SAME;
-		import->changed += found == CALL_IDS_OTHER;
-		return 0;
-	}
-	int error = usagelog_record_names(import->log, &import->draft.names, call);
-	/* Held in memory is not in the log: the barrier says when it is. */
-	if (error == USAGELOG_ERROR_HELD)
-		error = usagelog_flush(import->log, 10000);
-	if (!error && import->ids)
-		error = call_ids_add(import->ids, call->call_id, content);
-	if (error)
-		return complain_stop(import, line->number, error);
-	import->added++;
-	if (import->csv && line->unended)
-		import->unended = line->number;
-	return 0;
+	uint64_t undated = 0;
+	for (size_t i = 0; import_format_at(i); i++)
+		undated += run->counts[i].undated;
+	if (undated)
+		complain("%s calls say no time: they count when their file was last changed; --time says another one",
+			 show(undated).text);
+	if (run->missing)
+		complain("%s file%s below the directories given %s of no format that import recognizes, or cannot be "
+			 "read",
+			 show(run->missing).text, plural(run->missing), run->missing == 1 ? "is" : "are");
+	if (run->contradictions)
+		complain("%s of the old tracker's totals %s less than its calls come to, and %s left out",
+			 show(run->contradictions).text, run->contradictions == 1 ? "is" : "are",
+			 run->contradictions == 1 ? "is" : "are");
+	if (run->gaps)
+		complain("the old tracker's file keeps 1,000 calls, and of those the log had none: calls between this "
+			 "import and the last one may be lost; import it more often");
+	if (run->unended)
+		complain("%s:%" PRIu64 ": the last line has no line end; if the file is still being written, this call "
+			 "may be cut, and is added again when the line is whole",
+			 import_file_name(&run->files.files[run->files.count - 1]), run->unended);
 }
 
-static bool is_blank(const struct line *line)
-{
-	for (size_t i = 0; i < line->bytes; i++)
-		if (line->text[i] != ' ' && line->text[i] != '\t')
-			return false;
-	return !line->too_long;
-}
+/* ---- the run ------------------------------------------------------------------------------------------------- */
 
-/* All lines from here to the end. 0 or an exit status; refused lines are counted. */
-static int take_lines(struct import *import)
+/* Look at all records without recording one. */
+static int check_all(struct import_run *run, struct import_log *log)
 {
-	struct line line;
-	struct refusal why;
-	int got, status = 0;
-	uint64_t told = 0;
-	progress_begin(import->log ? "importing" : "checking", import->source.bytes_expected);
-	for (uint64_t taken = 1; !status && (got = lines_next(import->lines, &line)) > 0; taken++) {
-		if (is_blank(&line))
-			continue;
-		if (import->ids)
-			call_ids_prefetch(import->ids, line.id);
-		if (!take_line(import, &line, &why))
-			complain_line(import, line.number, &why);
-		else if (import->log)
-			status = record(import, &line);
-		if (taken % LINES_A_LOOK == 0) {
-			progress_add(lines_bytes(import->lines) - told);
-			told = lines_bytes(import->lines);
-		}
-	}
-	progress_end();
-	if (!status && got < 0) {
-		complain("%s: cannot be read to its end: %s; what was read is kept", import->file, strerror(-got));
-		status = STATUS_FILES;
+	run->log = NULL;
+	int status = import_run_take(run);
+	run->log = log;
+	if (!status && run->refused) {
+		complain("nothing was recorded, because %" PRIu64 " of its lines %s refused", run->refused,
+			 run->refused == 1 ? "is" : "are");
+		status = STATUS_PART;
 	}
 	return status;
 }
 
-/* ---- the whole file ------------------------------------------------------------------------------------------ */
-
-/* Begin reading at the source's beginning; of CSV, the header is taken. 0 or an exit status. */
-static int begin_lines(struct import *import)
-{
-	struct line header;
-	lines_close(import->lines);
-	import->lines = import_source_rewind(&import->source)
-				? NULL
-				: lines_open(import->source.fd, import->csv, import->source.bytes);
-	if (!import->lines) {
-		complain("%s: cannot be read from its beginning, or there is no memory", import->file);
-		return STATUS_FILES;
-	}
-	if (!import->csv)
-		return 0;
-	int got = lines_next(import->lines, &header);
-	if (got < 0) {
-		complain("%s: cannot be read: %s", import->file, strerror(-got));
-		return STATUS_FILES;
-	}
-	if (!got) {
-		complain("%s: has no header line, so nothing was recorded: CSV begins with a line of column names",
-			 import->file);
-		return STATUS_PART;
-	}
-	return import_map_header(&import->map, import->file, &header) ? 0 : STATUS_USAGE;
-}
-
-/* Does any of the first lines have each member that --map names? Looked at before there is a log. 0 or an exit
- * status. */
-static int check_paths(struct import *import)
-{
-	enum { OBJECTS_LOOKED_AT = 1000 };
-	struct import_map *map = &import->map;
-	struct line line;
-	struct refusal why;
-	if (import->csv || !map->given)
-		return 0;
-	while (map->objects < OBJECTS_LOOKED_AT && lines_next(import->lines, &line) > 0) {
-		struct field_value values[FIELD_COUNT] = {0};
-		/* What is wrong with a line is said when it is its turn. */
-		if (!line.too_long)
-			(void)import_map_json(map, &line, values, &why);
-	}
-	enum call_field field = import_map_unseen(map);
-	if (field == FIELD_COUNT)
-		return begin_lines(import);
-	complain("%s: no line has \"%s\", from which --map reads %s; nothing was recorded", import->file,
-		 map->paths[field], field_names[field]);
-	return STATUS_USAGE;
-}
-
-static int take_lock(struct import *import)
-{
-	struct ul_message why;
-	import->lock = call_ids_lock(&import->directory);
-	if (import->lock == -EAGAIN) {
-		complain("%s: another import is running; start this one when it is done", import->directory.path);
-		return STATUS_BUSY;
-	}
-	if (import->lock < 0) {
-		complain("%s/import.lock: cannot be locked: %s", import->directory.path,
-			 usagelog_strerror(import->lock));
-		return STATUS_FILES;
-	}
-	/* After the lock: what an import before this one added is there to be read. */
-	if (!again && call_ids_read(&import->ids, &import->directory, &why)) {
-		complain("%s", why.text);
-		return STATUS_FILES;
-	}
-	return 0;
-}
-
-/* Look at all lines without recording one. */
-static int check_all(struct import *import)
-{
-	usagelog *log = import->log;
-	import->log = NULL;
-	int status = take_lines(import);
-	import->log = log;
-	if (!status && import->refused) {
-		complain("%s: nothing was recorded, because %" PRIu64 " of its lines %s refused", import->file,
-			 import->refused, import->refused == 1 ? "is" : "are");
-		status = STATUS_PART;
-	}
-	/* What was looked at is what is recorded: a file that grows meanwhile is read to the same place. */
-	if (!status)
-		import->source.bytes = lines_bytes(import->lines);
-	return status ? status : begin_lines(import);
-}
-
-static void print_result(const struct import *import, const struct timespec *begin)
-{
-	char added[MONEY_SHOWN_BYTES], there[MONEY_SHOWN_BYTES], refused[MONEY_SHOWN_BYTES], took[MONEY_SHOWN_BYTES];
-	struct timespec end;
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	count_show(added, (int64_t)import->added);
-	count_show(there, (int64_t)import->there);
-	count_show(refused, (int64_t)import->refused);
-	count_show(took, (end.tv_sec - begin->tv_sec) * 1000 + (end.tv_nsec - begin->tv_nsec) / 1000000);
-	printf("imported %s call%s (%s already there, ", added, import->added == 1 ? "" : "s", there);
-	if (import->changed) {
-		char changed[MONEY_SHOWN_BYTES];
-		count_show(changed, (int64_t)import->changed);
-		printf("%s already there with other content, which was not changed, ", changed);
-	}
-	printf("%s refused) in %s ms; all durable\n", refused, took);
-}
-
-static int import_all(struct import *import)
+static int import_all(struct import_run *run, struct import_log *log)
 {
 	struct timespec begin;
 	clock_gettime(CLOCK_MONOTONIC, &begin);
-	int status = take_lock(import);
-	if (!status && all_or_nothing)
-		status = check_all(import);
+	int status = all_or_nothing ? check_all(run, log) : 0;
 	if (status)
 		return status;
-	status = take_lines(import);
-	if (import->refused > REFUSALS_SHOWN)
-		complain("%s: %" PRIu64 " more lines are refused", import->file, import->refused - REFUSALS_SHOWN);
-	if (import->unended)
-		complain("%s:%" PRIu64 ": the last line has no line end; if the file is still being written, this call "
-			 "may be cut, and is added again when the line is whole",
-			 import->file, import->unended);
-	int error = usagelog_flush(import->log, -1);
+	run->log = log;
+	status = import_run_take(run);
+	print_warnings(run);
+	int error = usagelog_flush(log->log, -1);
 	if (error) {
-		complain("%s: the calls are recorded, but not known to be on the disk: %s", import->directory.path,
+		complain("%s: the calls are recorded, but not known to be on the disk: %s", log->directory.path,
 			 usagelog_strerror(error));
 		return STATUS_FILES;
 	}
 	if (status)
 		return status;
-	print_result(import, &begin);
-	return import->refused || import->changed ? STATUS_PART : STATUS_DONE;
+	print_result(run, &begin);
+	return run->refused || log->changed ? STATUS_PART : STATUS_DONE;
 }
 
-static int import_into(struct import *import, const char *log_path)
+static int import_into(struct import_run *run, const char *path)
 {
-	int status = log_open_to_record(&import->directory, &import->log, log_path, 0);
-	if (status)
-		return status;
-	status = import_all(import);
-	call_ids_close(import->ids);
-	/* Closed first: the calls are in the files before another importer reads them. */
-	int error = usagelog_close(import->log, 10000);
-	if (error && !status) {
-		complain("%s: not closed in good order: %s", import->directory.path, usagelog_strerror(error));
-		status = STATUS_FILES;
-	}
-	if (import->lock >= 0)
-		os_close(import->lock);
-	ul_directory_close(&import->directory);
-	return status;
+	struct import_log log;
+	int status = import_log_open(&log, path, again);
+	return status ? status : import_log_close(&log, import_all(run, &log));
 }
 
 /* ---- the command line ---------------------------------------------------------------------------------------- */
 
-static int check_options(const struct command_line *line, bool *csv)
+static int check_options(const struct command_line *line)
 {
-	if (line->operand_count != 1) {
-		complain("import takes one file, or - for the standard input; see usagelog import --help");
+	if (!line->operand_count) {
+		complain("import takes files or directories, or - for the standard input; see usagelog import --help");
 		return STATUS_USAGE;
 	}
-	if (!format_text) {
-		complain("--format is required: csv or jsonl");
+	if (format_text && map_text && import_format_named(format_text)) {
+		complain("--map is for csv and jsonl: what the members of --format %s mean is known", format_text);
 		return STATUS_USAGE;
 	}
-	*csv = !strcmp(format_text, "csv");
 	for (size_t i = 0; i < ENTRY_COUNT; i++) {
 		const char **text = entries[i].text;
 		if (text < defaults || text >= defaults + FIELD_COUNT || !*text ||
@@ -354,47 +173,41 @@ static int check_options(const struct command_line *line, bool *csv)
 
 static int run(const struct command *command, const char *log_path, int argc, char **argv)
 {
-	static struct import import; /* a draft is large */
+	static struct import_run import; /* a draft is large */
 	struct command_line line;
 	int status = command_parse(command, entries, ENTRY_COUNT, log_path, argc, argv, &line);
 	if (status >= 0)
 		return status;
-	status = check_options(&line, &import.csv);
+	status = check_options(&line);
 	if (status)
 		return status;
-	import.lock = -1;
-	import.file = strcmp(line.operands[0], "-") ? line.operands[0] : "(standard input)";
 	import.rules.input_includes_cache = input_includes_cache;
+	import.again = again;
+	import.twice = all_or_nothing;
 	for (enum call_field field = 0; field < FIELD_COUNT; field++)
 		if (defaults[field])
 			import.defaults[field] = (struct field_value){defaults[field], strlen(defaults[field])};
-	/* JSON is looked at for the members that --map names before it is read. */
-	bool twice = all_or_nothing || (map_text && !import.csv);
 	/* All that can be wrong with the command itself, before a log is made. */
-	status = import_map_open(&import.map, map_text) ? import_source_open(&import.source, line.operands[0], twice)
-							: STATUS_USAGE;
-	if (!status) {
-		status = begin_lines(&import);
-		if (!status)
-			status = check_paths(&import);
-		if (!status)
-			status = import_into(&import, line.log);
-		import_source_close(&import.source);
-	}
-	lines_close(import.lines);
-	import_map_close(&import.map);
+	status = import_run_open(&import, map_text) ? 0 : STATUS_USAGE;
+	for (int i = 0; i < line.operand_count && !status; i++)
+		status = import_files_add(&import.files, line.operands[i]);
+	if (!status)
+		status = import_run_recognize(&import, format_text);
+	if (!status)
+		status = import_into(&import, line.log);
+	import_run_close(&import);
 	return status;
 }
 
 const struct command command_import = {
 	.name = "import",
-	.operands = "FILE|-",
-	.summary = "record the calls of a CSV or JSON Lines file, each once",
-	.details = "Fields: time provider model operation input_tokens cache_read_tokens\n"
-		   "cache_write_5m_tokens cache_write_1h_tokens output_tokens reasoning_tokens\n"
-		   "cost_usd latency_ms ttft_ms error_type service_tier session_id call_id metadata\n"
-		   "is_error. A COLUMN of JSON may lie deeper: input_tokens=usage.input_tokens.\n"
-		   "FIELD alone is FIELD=FIELD.\n"
+	.operands = "FILE|-...",
+	.summary = "record the calls that files hold, each once",
+	.details = "Fields of csv and jsonl: time provider model operation input_tokens\n"
+		   "cache_read_tokens cache_write_5m_tokens cache_write_1h_tokens\n"
+		   "output_tokens reasoning_tokens cost_usd latency_ms ttft_ms error_type\n"
+		   "service_tier session_id call_id metadata is_error. A COLUMN of JSON may lie\n"
+		   "deeper: input_tokens=usage.input_tokens. FIELD alone is FIELD=FIELD.\n"
 		   "Exit status: 0 all recorded, 1 some lines were not, 2 another import is\n"
 		   "running, 8 could not read or write, 16 wrong usage.",
 	.run = run,

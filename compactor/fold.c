@@ -472,7 +472,7 @@ static void fold_call(struct fold *fold, uint32_t number, const struct ul_slot *
 	note_newest(fold, time_ns);
 }
 
-static void fold_balance(struct fold *fold, const struct ul_slot *slot)
+static void fold_balance(struct fold *fold, uint32_t number, const struct ul_slot *slot, const struct ul_slot *before)
 {
 	struct call_names names;
 	struct facts *facts = facts_at(fold, slot->body.balance.time_ns);
@@ -482,6 +482,8 @@ static void fold_balance(struct fold *fold, const struct ul_slot *slot)
 	if (facts->error)
 		fold->error = facts->error;
 	fold->balances++;
+	if (before && ul_slot_kind(before) == UL_KIND_CALL_ID)
+		fold_id(fold, number, slot, before);
 }
 
 static void fold_slot(struct fold *fold, uint32_t number, const struct ul_slot *slot, const struct ul_slot *before)
@@ -490,7 +492,7 @@ static void fold_slot(struct fold *fold, uint32_t number, const struct ul_slot *
 	if (kind == UL_KIND_CALL || kind == UL_KIND_REVERSAL)
 		fold_call(fold, number, slot, before);
 	else if (kind == UL_KIND_BALANCE)
-		fold_balance(fold, slot);
+		fold_balance(fold, number, slot, before);
 }
 
 /* ---- pages ------------------------------------------------------------------------------------------------- */

@@ -1,29 +1,26 @@
-/* Lines of a file, and the chain over them. */
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
+/* Lines of a file. */
 #include "import_lines.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Room for the chain before a line, the longest line, the line end, and a block to read into. */
+#include "os.h"
+
+/* Room for the longest line, its line end, and a block to read into. */
 enum {
 	BLOCK_BYTES = 256 * 1024,
-	CHAIN_BYTES = sizeof(XXH128_canonical_t),
-	ROOM_BYTES = CHAIN_BYTES + LINE_BYTES_MAX + 2 + BLOCK_BYTES,
+	ROOM_BYTES = LINE_BYTES_MAX + 2 + BLOCK_BYTES,
 };
 
 struct lines {
-	XXH3_state_t hash;
-	XXH128_canonical_t chain; /* h(n): of the line before */
-	bool skipping;            /* `hash` has the beginning of the line at hand, which is too long */
+	bool skipping; /* the beginning of the line at hand is gone: it is too long */
 	int fd;
 	bool quoted;
 	bool ended;
-	size_t begin, end; /* in the buffer: what was read and not taken; before it is room for the chain */
+	size_t begin, end; /* in the buffer: what was read and not taken */
 	uint64_t number;   /* of the line at `begin` */
 	uint64_t bytes_read, bytes_max;
 	char buffer[ROOM_BYTES];
@@ -31,19 +28,15 @@ struct lines {
 
 struct lines *lines_open(int fd, bool quoted, uint64_t bytes_max)
 {
-	struct lines *lines;
-	/* The hash's state is aligned beyond what malloc() gives. */
-	if (posix_memalign((void **)&lines, _Alignof(struct lines), sizeof(*lines)))
+	/* Not zeroed: that would touch all of the buffer. */
+	struct lines *lines = os_reallocate(NULL, 1, sizeof(*lines));
+	if (!lines)
 		return NULL;
+	memset(lines, 0, offsetof(struct lines, buffer));
 	lines->fd = fd;
 	lines->quoted = quoted;
-	lines->ended = false;
-	lines->skipping = false;
-	lines->begin = lines->end = CHAIN_BYTES;
 	lines->number = 1;
-	lines->bytes_read = 0;
 	lines->bytes_max = bytes_max;
-	XXH128_canonicalFromHash(&lines->chain, XXH3_128bits("line", sizeof("line")));
 	return lines;
 }
 
@@ -57,15 +50,13 @@ uint64_t lines_bytes(const struct lines *lines)
 	return lines->bytes_read;
 }
 
-/* Read more behind what is there. */
+/* Read a block behind what is there, which is moved to the front first: of usual lines that is little, and the same memory is used again. */
 static int fill(struct lines *lines)
 {
-	if (ROOM_BYTES - lines->end < BLOCK_BYTES) {
-		memmove(lines->buffer + CHAIN_BYTES, lines->buffer + lines->begin, lines->end - lines->begin);
-		lines->end -= lines->begin - CHAIN_BYTES;
-		lines->begin = CHAIN_BYTES;
-	}
-	size_t wanted = ROOM_BYTES - lines->end;
+	memmove(lines->buffer, lines->buffer + lines->begin, lines->end - lines->begin);
+	lines->end -= lines->begin;
+	lines->begin = 0;
+	size_t wanted = BLOCK_BYTES;
 	if (wanted > lines->bytes_max - lines->bytes_read)
 		wanted = (size_t)(lines->bytes_max - lines->bytes_read);
 	ssize_t got;
@@ -94,43 +85,24 @@ static bool find_end(struct lines *lines, struct csv_scan *scan, size_t *scanned
 	return found;
 }
 
-/* Take what is too long out of the buffer and into the hash, but for the last byte, which may be of the line end. */
+/* Take what is too long out of the buffer, but for the last byte, which may be of the line end. */
 static void skip(struct lines *lines, size_t *scanned)
 {
 	size_t bytes = lines->end - lines->begin - 1;
-	if (!lines->skipping) {
-		XXH3_128bits_reset(&lines->hash);
-		XXH3_128bits_update(&lines->hash, &lines->chain, CHAIN_BYTES);
-		lines->skipping = true;
-	}
-	XXH3_128bits_update(&lines->hash, lines->buffer + lines->begin, bytes);
+	lines->skipping = true;
 	lines->begin += bytes;
 	*scanned -= bytes;
 }
 
-/* The hash of the chain and the line at `begin`, in one go: the chain is put before the line, where nothing is wanted
- * any more. */
-static XXH128_hash_t hash_line(struct lines *lines, size_t bytes)
-{
-	char *from = lines->buffer + lines->begin - CHAIN_BYTES;
-	if (lines->skipping) {
-		XXH3_128bits_update(&lines->hash, from + CHAIN_BYTES, bytes);
-		return XXH3_128bits_digest(&lines->hash);
-	}
-	memcpy(from, &lines->chain, CHAIN_BYTES);
-	return XXH3_128bits(from, CHAIN_BYTES + bytes);
-}
-
-/* The line is the first `bytes` at `begin`: strip its line end, finish its hash, and step over it. */
+/* The line is the first `bytes` at `begin`: strip its line end, and step over it. */
 static void take(struct lines *lines, struct line *line, const struct csv_scan *scan, size_t bytes, bool newline)
 {
 	line->text = lines->buffer + lines->begin;
 	line->bytes = bytes;
 	line->number = lines->number;
+	line->offset = lines->bytes_read - (lines->end - lines->begin);
 	if (newline && bytes && line->text[bytes - 1] == '\r')
 		line->bytes--;
-	XXH128_canonicalFromHash(&lines->chain, hash_line(lines, line->bytes));
-	memcpy(line->id, &lines->chain, sizeof(line->id));
 	line->unended = !newline;
 	line->too_long = lines->skipping || line->bytes > LINE_BYTES_MAX;
 	line->open_quote = !newline && scan->state == CSV_QUOTED;

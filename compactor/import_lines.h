@@ -1,6 +1,5 @@
 /*
- * The lines of a file that is imported, one at a time in bounded memory, each with the chain hash that stands for it
- * where it has no id of its own (FORMAT.md 3.4). A line of CSV is a record: quoted newlines do not end it. What is in
+ * The lines of a file that is imported, one at a time in bounded memory. A line of CSV is a record: quoted newlines do not end it. What is in
  * a line is for others.
  */
 #ifndef USAGELOG_IMPORT_LINES_H
@@ -12,7 +11,8 @@
 
 #include "csv.h"
 
-enum { LINE_BYTES_MAX = 1 << 20 };
+/* Lines of chats hold pictures. */
+enum { LINE_BYTES_MAX = 16 << 20 };
 
 struct lines;
 
@@ -20,8 +20,8 @@ struct line {
 	char *text; /* may be written to; valid until the next line is taken */
 	size_t bytes;
 	uint64_t number; /* of its first line in the file, from 1 */
-	uint8_t id[16];
-	bool too_long;   /* beyond LINE_BYTES_MAX: the text is not there, the id is */
+	uint64_t offset; /* from where reading began; of a line that is not too long */
+	bool too_long;   /* beyond LINE_BYTES_MAX: the text is not there */
 	bool unended;    /* the file ends without a line end */
 	bool open_quote; /* the file ends inside of quotes that this record opened */
 };

@@ -6,11 +6,10 @@
 #include <string.h>
 
 #include "command.h"
-#include "json.h"
 #include "os.h"
 
 static const char byte_order_mark[] = "\xef\xbb\xbf";
-enum { MARK_BYTES = 3, KEY_BYTES_MAX = 1024 };
+enum { MARK_BYTES = 3 };
 
 /* ---- the map ------------------------------------------------------------------------------------------------- */
 
@@ -58,9 +57,8 @@ bool import_map_open(struct import_map *map, const char *spec)
 {
 	*map = (struct import_map){.given = spec};
 	map->fields = os_allocate(CSV_FIELDS_MAX, sizeof(*map->fields));
-	map->scratch = os_allocate(1, LINE_BYTES_MAX);
 	map->spec = os_duplicate(spec ? spec : "");
-	if (!map->fields || !map->scratch || !map->spec) {
+	if (import_reader_open(&map->reader, 0, 0) || !map->fields || !map->spec) {
 		complain("no memory to import");
 		return false;
 	}
@@ -75,13 +73,20 @@ bool import_map_open(struct import_map *map, const char *spec)
 			 "time=COLUMN");
 		return false;
 	}
+	for (enum call_field field = 0; field < FIELD_COUNT; field++) {
+		if (!map->paths[field] || ul_json_paths_add_names(&map->reader.paths, map->paths[field], field))
+			continue;
+		complain("--map: the column %s of the field %s has too many dots", map->paths[field],
+			 field_names[field]);
+		return false;
+	}
 	return true;
 }
 
 void import_map_close(struct import_map *map)
 {
 	free(map->fields);
-	free(map->scratch);
+	import_reader_close(&map->reader);
 	free(map->spec);
 }
 
@@ -131,7 +136,7 @@ bool import_map_header(struct import_map *map, const char *file, struct line *he
 	step_over_mark(header);
 	enum csv_error error = csv_split(header->text, header->bytes, map->fields, &map->column_count);
 	if (error || header->too_long) {
-		complain("%s:1: the header %s", file, header->too_long ? "is longer than 1 MiB" : csv_strerror(error));
+		complain("%s:1: the header %s", file, header->too_long ? "is longer than 16 MiB" : csv_strerror(error));
 		return false;
 	}
 	for (enum call_field field = 0; field < FIELD_COUNT; field++)
@@ -163,144 +168,22 @@ bool import_map_csv(struct import_map *map, struct line *line, struct field_valu
 
 /* ---- JSON ---------------------------------------------------------------------------------------------------- */
 
-/* The rest of `path` after this key: "" if it is the whole of it, what stands behind the dot if a part, NULL if it is
- * another. */
-static const char *path_after(const char *path, struct ul_json_span key)
-{
-	char unescaped[KEY_BYTES_MAX];
-	const char *text = key.text + 1;
-	size_t bytes = key.bytes - 2;
-	if (memchr(text, '\\', bytes)) {
-		ptrdiff_t length = ul_json_unescape(key, unescaped, sizeof(unescaped));
-		if (length < 0)
-			return NULL;
-		text = unescaped;
-		bytes = (size_t)length;
-	}
-	if (strncmp(path, text, bytes) != 0 || memchr(text, '\0', bytes))
-		return NULL;
-	if (!path[bytes])
-		return path + bytes;
-	return path[bytes] == '.' ? path + bytes + 1 : NULL;
-}
-
-/* The value at a path: a member of that whole name, dots included, before one of an object inside. */
-static struct ul_json_span find_path(struct ul_json_span object, const char *path)
-{
-	struct ul_json_span whole = {.type = UL_JSON_END}, nested = {.type = UL_JSON_END}, key, value;
-	struct ul_json_walk walk;
-	ul_json_enter(&walk, object);
-	while ((value = ul_json_next(&walk, &key)).type != UL_JSON_END) {
-		const char *rest = path_after(path, key);
-		if (rest && !*rest)
-			whole = value;
-		else if (rest && value.type == UL_JSON_OBJECT)
-			nested = find_path(value, rest);
-	}
-	return whole.type != UL_JSON_END ? whole : nested;
-}
-
-struct found_member {
-	struct ul_json_span value;
-	bool whole;
-};
-
-/* Look all paths up in one walk through the line's object. */
-static void find_members(const struct import_map *map, struct ul_json_span object,
-			 struct found_member found[FIELD_COUNT])
-{
-	struct ul_json_span key, value;
-	struct ul_json_walk walk;
-	ul_json_enter(&walk, object);
-	while ((value = ul_json_next(&walk, &key)).type != UL_JSON_END) {
-		for (enum call_field field = 0; field < FIELD_COUNT; field++) {
-			const char *path = map->paths[field];
-			if (!path || (key.text[1] != *path && key.text[1] != '\\'))
-				continue;
-			const char *rest = path_after(path, key);
-			if (rest && !*rest)
-				found[field] = (struct found_member){value, true};
-			else if (rest && value.type == UL_JSON_OBJECT && !found[field].whole)
-				found[field].value = find_path(value, rest);
-		}
-	}
-}
-
-/* Unescaped strings of one line. Several fields may be read from one member, so that it is not the line's length that
- * bounds them. */
-struct scratch {
-	char *at, *end;
-};
-
-static bool take_string(enum call_field field, struct ul_json_span value, struct scratch *scratch,
-			struct field_value *out, struct refusal *why)
-{
-	*out = (struct field_value){value.text + 1, value.bytes - 2};
-	if (!memchr(out->text, '\\', out->bytes))
-		return true;
-	ptrdiff_t length = ul_json_unescape(value, scratch->at, (size_t)(scratch->end - scratch->at));
-	if (length < 0)
-		return refuse(why, field, "is too long");
-	*out = (struct field_value){scratch->at, (size_t)length};
-	scratch->at += length;
-	return true;
-}
-
-static bool take_value(enum call_field field, struct ul_json_span value, struct scratch *scratch,
-		       struct field_value *out, struct refusal *why)
-{
-	switch (value.type) {
-	case UL_JSON_END:
-	case UL_JSON_NULL:
-		return true;
-	case UL_JSON_STRING:
-		return take_string(field, value, scratch, out, why);
-	case UL_JSON_OBJECT:
-		if (field != FIELD_METADATA)
-			return refuse(why, field, "is a JSON object; name a member of it: FIELD=OUTER.INNER");
-		break;
-	case UL_JSON_ARRAY:
-		return refuse(why, field, "is a JSON array, not a value");
-	default:
-		break;
-	}
-	*out = (struct field_value){value.text, value.bytes};
-	return true;
-}
-
 bool import_map_json(struct import_map *map, struct line *line, struct field_value values[FIELD_COUNT],
 		     struct refusal *why)
 {
-	struct found_member found[FIELD_COUNT];
 	step_over_mark(line);
-	struct ul_json_span object = ul_json_parse(line->text, line->bytes);
-	if (object.type == UL_JSON_ERROR) {
-		why->field = FIELD_COUNT;
-		snprintf(why->reason, sizeof(why->reason), "is not JSON: wrong at byte %zu",
-			 (size_t)(object.text - line->text) + 1);
+	if (!import_reader_parse(&map->reader, line->text, line->bytes, why))
 		return false;
-	}
-	if (object.type != UL_JSON_OBJECT)
-		return refuse(why, FIELD_COUNT, "is not a JSON object");
-	for (enum call_field field = 0; field < FIELD_COUNT; field++)
-		found[field] = (struct found_member){.value.type = UL_JSON_END};
-	find_members(map, object, found);
 	map->objects++;
 	for (enum call_field field = 0; field < FIELD_COUNT; field++)
-		map->seen[field] |= found[field].value.type != UL_JSON_END;
-	struct scratch scratch = {map->scratch, map->scratch + LINE_BYTES_MAX};
-	for (enum call_field field = 0; field < FIELD_COUNT; field++) {
-		struct field_value value = {0};
-		/* What only a dump has may be anything in a file that is none. */
-		bool nested = found[field].value.type == UL_JSON_OBJECT || found[field].value.type == UL_JSON_ARRAY;
-		if (nested && (field == FIELD_SEGMENT || field == FIELD_SLOT))
-			continue;
-		if (!take_value(field, found[field].value, &scratch, &value, why))
-			return false;
-		if (value.bytes)
-			values[field] = value;
-	}
-	return true;
+		map->seen[field] |= map->reader.find.spans[field].type != UL_JSON_END;
+	return import_reader_fields(&map->reader, values, why);
+}
+
+void import_map_forget(struct import_map *map)
+{
+	map->objects = 0;
+	memset(map->seen, 0, sizeof(map->seen));
 }
 
 enum call_field import_map_unseen(const struct import_map *map)

@@ -10,6 +10,7 @@
 #include "csv.h"
 #include "draft.h"
 #include "import_lines.h"
+#include "import_reader.h"
 
 struct import_map {
 	const char *paths[FIELD_COUNT]; /* NULL: not read */
@@ -24,7 +25,7 @@ struct import_map {
 	size_t column_count;
 	struct csv_field *fields; /* CSV_FIELDS_MAX of them */
 	/* JSON: */
-	char *scratch;          /* unescaped strings of the line at hand */
+	struct import_reader reader;
 	uint64_t objects;       /* lines that were JSON objects */
 	bool seen[FIELD_COUNT]; /* one of them had the member, be it null */
 };
@@ -43,6 +44,9 @@ bool import_map_csv(struct import_map *map, struct line *line, struct field_valu
 		    struct refusal *why);
 bool import_map_json(struct import_map *map, struct line *line, struct field_value values[FIELD_COUNT],
 		     struct refusal *why);
+
+/* A file begins. */
+void import_map_forget(struct import_map *map);
 
 /* Of the JSON lines taken so far, did none have a path that --map names? The first such field, or FIELD_COUNT. A path
  * that is written wrong reads as "not given", and calls without their counts cannot be put right later. */

@@ -52,14 +52,14 @@ static int spool(struct import_source *source, const char *name)
 	int error = fd < 0 ? fd : copy_all(source->fd, fd);
 	if (error) {
 		os_close(fd);
-		complain("%s: cannot be copied to a temporary file, which --all-or-nothing and the --map of JSON "
-			 "need: %s; nothing was recorded; set TMPDIR to where "
+		complain("%s: cannot be copied to a temporary file, which all but --format csv and jsonl need, "
+			 "as do --all-or-nothing and the --map of JSON: %s; nothing was recorded; set TMPDIR to where "
 			 "there is room",
 			 name, strerror(-error));
 		return STATUS_FILES;
 	}
 	import_source_close(source);
-	*source = (struct import_source){.fd = fd, .bytes = UINT64_MAX, .seekable = true};
+	*source = (struct import_source){.fd = fd, .bytes = UINT64_MAX, .seekable = true, .stays = true};
 	return 0;
 }
 
@@ -84,19 +84,20 @@ static int look_at(struct import_source *source, const char *name)
 	return 0;
 }
 
-int import_source_open(struct import_source *source, const char *operand, bool twice)
+int import_source_open(struct import_source *source, const char *operand, bool twice, bool below)
 {
 	bool standard = !strcmp(operand, "-");
 	const char *name = standard ? "(standard input)" : operand;
 	*source = (struct import_source){.bytes = UINT64_MAX};
-	/* The user's own file, under any name: a link is followed, unlike in the log. */
-	source->fd =
-		standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : open(operand, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	/* The user's own file, under any name: a link is followed, unlike in the log, and below a directory. */
+	source->fd = standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+			      : open(operand, O_RDONLY | O_CLOEXEC | O_NOCTTY | (below ? O_NOFOLLOW | O_NONBLOCK : 0));
 	if (source->fd < 0) {
 		complain("%s: cannot be opened: %s", name, strerror(errno));
 		return STATUS_FILES;
 	}
 	int status = look_at(source, name);
+	source->stays = standard || !source->seekable;
 	if (!status && twice && !source->seekable)
 		status = spool(source, name);
 	if (status)
@@ -106,7 +107,8 @@ int import_source_open(struct import_source *source, const char *operand, bool t
 
 void import_source_close(struct import_source *source)
 {
-	os_close(source->fd);
+	if (source->fd >= 0)
+		os_close(source->fd);
 	source->fd = -1;
 }
 

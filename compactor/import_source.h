@@ -11,12 +11,13 @@ struct import_source {
 	uint64_t bytes_expected; /* for the progress bar; 0: unknown */
 	uint64_t start;          /* where it begins: the standard input may be a file that was read from before */
 	bool seekable;
+	bool stays; /* cannot be had again by its name */
 	bool moved; /* it was read from */
 };
 
 /* Open `operand`, a path or "-"; `twice`: it will be read twice, so what cannot be rewound is copied to a nameless
- * temporary file. 0, or an exit status after a message. */
-int import_source_open(struct import_source *source, const char *operand, bool twice);
+ * temporary file; `below`: it was found in a directory, where links are not followed. 0, or an exit status after a message. */
+int import_source_open(struct import_source *source, const char *operand, bool twice, bool below);
 void import_source_close(struct import_source *source);
 
 /* To the beginning. 0 or -errno. */

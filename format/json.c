@@ -5,6 +5,7 @@
 #include "json.h"
 
 #include <assert.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "utf8.h"
@@ -93,18 +94,18 @@ static int32_t read_unicode_escape(const char **at, const char *end)
 /* Read the escape whose backslash is at `*at`. Returns -1, `*at` unmoved, if it is none. */
 static int32_t read_escape(const char **at, const char *end)
 {
-	static const char letters[] = "\"\\/bfnrt";
-	static const char meanings[] = "\"\\/\b\f\n\r\t";
+	static const char meanings[128] = {['"'] = '"',  ['\\'] = '\\', ['/'] = '/',  ['b'] = '\b',
+					   ['f'] = '\f', ['n'] = '\n',  ['r'] = '\r', ['t'] = '\t'};
 	const char *from = *at;
 	if (end - from < 2)
 		return -1;
 	if (from[1] == 'u')
 		return read_unicode_escape(at, end);
-	const char *letter = memchr(letters, from[1], sizeof(letters) - 1);
-	if (!letter)
+	char meaning = meanings[from[1] & 0x7f];
+	if (!meaning || from[1] & 0x80)
 		return -1;
 	*at = from + 2;
-	return meanings[letter - letters];
+	return meaning;
 }
 
 /* What is checked, and how far. When a check fails, `at` is the byte that is wrong. */
@@ -112,8 +113,38 @@ struct scan {
 	const char *at;
 	const char *end;
 	unsigned depth;
-	char closers[UL_JSON_DEPTH_MAX]; /* the bracket that each open container waits for */
+	struct {
+		const char *from;
+		struct ul_json_span key;
+		unsigned node;   /* of its own path; 0: of none */
+		unsigned inside; /* where the paths of what is in it go on */
+		char closer;     /* the bracket that it waits for */
+	} open[UL_JSON_DEPTH_MAX];
+	unsigned node;             /* of the value that comes next */
+	struct ul_json_span key;   /* its key */
+	struct ul_json_find *find; /* NULL: only check */
 };
+
+/* Step over what stands in a string as it is, eight bytes at a time. In each byte of a word the upper bit is set where the byte is below 0x20, a
+ * quote, a backslash or not ASCII; behind the first such byte there may be false ones. */
+static const char *skip_plain(const char *at, const char *end)
+{
+	const uint64_t ones = 0x0101010101010101, tops = 0x8080808080808080;
+	while (end - at >= 8) {
+		uint64_t word;
+		memcpy(&word, at, sizeof(word));
+		uint64_t quote = word ^ ones * '"', backslash = word ^ ones * '\\';
+		uint64_t found = (((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) |
+				  ((backslash - ones) & ~backslash) | word) &
+				 tops;
+		if (found)
+			return at + __builtin_ctzll(found) / 8;
+		at += 8;
+	}
+	while (at < end && is_plain(*at))
+		at++;
+	return at;
+}
 
 static bool scan_string(struct scan *scan)
 {
@@ -123,8 +154,7 @@ static bool scan_string(struct scan *scan)
 		return false;
 	at++;
 	while (!closed) {
-		while (at < scan->end && is_plain(*at))
-			at++;
+		at = skip_plain(at, scan->end);
 		if (at == scan->end || (uint8_t)*at < 0x20)
 			break;
 		closed = *at == '"';
@@ -198,18 +228,183 @@ static bool scan_scalar(struct scan *scan)
 	}
 }
 
+/* ---- wanted paths -------------------------------------------------------------------------------------------- */
+
+static unsigned find_child(const struct ul_json_paths *paths, unsigned node, struct ul_json_span key)
+{
+	const char *text = key.text + 1;
+	size_t bytes = key.bytes - 2;
+	/* No key that is wanted has a backslash, but each may be written with some. */
+	bool escaped = memchr(text, '\\', bytes) != NULL;
+	unsigned child = paths->nodes[node].first;
+	for (; child; child = paths->nodes[child].next) {
+		const struct ul_json_node *wanted = &paths->nodes[child];
+		if (wanted->any || (!escaped && wanted->key_bytes == bytes && !memcmp(wanted->key, text, bytes)) ||
+		    (escaped && ul_json_string_is(key, wanted->key, wanted->key_bytes)))
+			break;
+	}
+	return child;
+}
+
+/* A value of this node ended. Of two that are alike the last counts, as everywhere; null stands for none. */
+static void note(struct scan *scan, unsigned number, struct ul_json_span key, struct ul_json_span value)
+{
+	struct ul_json_find *find = scan->find;
+	const struct ul_json_node *node = &find->paths->nodes[number];
+	for (const struct ul_json_node *one = node; one->slot; one = &find->paths->nodes[one->also]) {
+		struct ul_json_span *span = &find->spans[one->slot - 1];
+		if (span->type <= UL_JSON_NULL ||
+		    (value.type != UL_JSON_NULL && one->rank <= find->ranks[one->slot - 1])) {
+			*span = value;
+			find->ranks[one->slot - 1] = one->rank;
+		}
+	}
+	if (node->event && find->visit)
+		find->visit(find->arg, node->event, key, value);
+}
+
+void ul_json_find_clear(struct ul_json_find *find)
+{
+	for (unsigned i = 0; i < UL_JSON_SLOTS_MAX; i++)
+		find->spans[i].type = UL_JSON_END;
+}
+
+void ul_json_paths_init(struct ul_json_paths *paths)
+{
+	/* Node 0 is none, node 1 the whole. */
+	memset(paths, 0, sizeof(*paths));
+	paths->count = 2;
+}
+
+/* 0: no room. */
+static unsigned new_node(struct ul_json_paths *paths, const char *key, size_t bytes)
+{
+	if (paths->count == UL_JSON_NODES_MAX)
+		return 0;
+	paths->nodes[paths->count] = (struct ul_json_node){.key = key, .key_bytes = (uint32_t)bytes};
+	return paths->count++;
+}
+
+/* The child of this key; made if there is none. */
+static unsigned make_child(struct ul_json_paths *paths, unsigned parent, const char *key, size_t bytes)
+{
+	uint16_t *place = &paths->nodes[parent].first;
+	for (; *place; place = &paths->nodes[*place].next)
+		if (paths->nodes[*place].key_bytes == bytes && !memcmp(paths->nodes[*place].key, key, bytes))
+			return *place;
+	return *place = (uint16_t)new_node(paths, key, bytes);
+}
+
+/* The node of a path; 0: no room. */
+static unsigned make_node(struct ul_json_paths *paths, const char *path)
+{
+	unsigned node = 1;
+	while (node && *path) {
+		unsigned parent = node;
+		bool elements = !strncmp(path, "[]", 2);
+		size_t bytes = elements ? 2 : strcspn(path, ".[");
+		if (!elements) {
+			node = make_child(paths, parent, path, bytes);
+			paths->nodes[node].any = node && bytes == 1 && *path == '*';
+		} else {
+			node = paths->nodes[parent].elements;
+			if (!node)
+				node = paths->nodes[parent].elements = (uint16_t)new_node(paths, path, bytes);
+		}
+		path += bytes;
+		path += *path == '.';
+	}
+	return node;
+}
+
+static bool set_slot(struct ul_json_paths *paths, unsigned node, unsigned slot, unsigned rank)
+{
+	assert(slot < UL_JSON_SLOTS_MAX);
+	/* A path that several slots want: a list of nodes that nothing leads to. */
+	while (node && paths->nodes[node].slot) {
+		if (!paths->nodes[node].also)
+			paths->nodes[node].also = (uint16_t)new_node(paths, "", 0);
+		node = paths->nodes[node].also;
+	}
+	paths->nodes[node].slot = node ? (uint8_t)(slot + 1) : 0;
+	paths->nodes[node].rank = node ? (uint8_t)rank : 0;
+	return node != 0;
+}
+
+bool ul_json_paths_add(struct ul_json_paths *paths, const char *path, unsigned slot, unsigned rank)
+{
+	return set_slot(paths, make_node(paths, path), slot, rank);
+}
+
+bool ul_json_paths_event(struct ul_json_paths *paths, const char *path, unsigned event)
+{
+	unsigned node = make_node(paths, path);
+	paths->nodes[node].event = node ? (uint8_t)event : 0;
+	return node != 0;
+}
+
+enum { NAMES_DEPTH_MAX = UL_JSON_DEPTH_MAX };
+
+/* The path from here on is one name, dots included, or its beginning up to a dot is a name and the rest lies inside. */
+static bool add_names(struct ul_json_paths *paths, unsigned node, const char *path, unsigned slot, unsigned depth)
+{
+	unsigned whole = make_child(paths, node, path, strlen(path));
+	if (depth > NAMES_DEPTH_MAX || !set_slot(paths, whole, slot, depth))
+		return false;
+	for (const char *dot = strchr(path, '.'); dot; dot = strchr(dot + 1, '.')) {
+		unsigned child = make_child(paths, node, path, (size_t)(dot - path));
+		if (!child || !add_names(paths, child, dot + 1, slot, depth + 1))
+			return false;
+	}
+	return true;
+}
+
+bool ul_json_paths_add_names(struct ul_json_paths *paths, const char *path, unsigned slot)
+{
+	return add_names(paths, 1, path, slot, 0);
+}
+
+/* ---- the pass ------------------------------------------------------------------------------------------------ */
+
 /* A member's key and its colon. */
 static bool scan_key(struct scan *scan)
 {
 	scan->at = skip_blanks(scan->at, scan->end);
+	const char *from = scan->at;
 	if (!scan_string(scan))
 		return false;
+	scan->node = 0;
+	unsigned inside = scan->open[scan->depth - 1].inside;
+	if (inside) {
+		scan->key = (struct ul_json_span){UL_JSON_STRING, from, (size_t)(scan->at - from)};
+		scan->node = find_child(scan->find->paths, inside, scan->key);
+	}
 	scan->at = skip_blanks(scan->at, scan->end);
 	return scan_word(scan, ":");
 }
 
 /* What comes next in the document. */
 enum step { STEP_VALUE, STEP_AFTER, STEP_DONE, STEP_WRONG };
+
+static enum step scan_one(struct scan *scan)
+{
+	const char *from = scan->at;
+	unsigned node = scan->node;
+	if (!scan_scalar(scan))
+		return STEP_WRONG;
+	if (node)
+		note(scan, node, scan->key, (struct ul_json_span){type_of(*from), from, (size_t)(scan->at - from)});
+	return STEP_AFTER;
+}
+
+/* The node of what is in the container that is being opened: of the whole, if it is an array, each element is a whole again. */
+static unsigned inside_of(const struct scan *scan, bool object)
+{
+	if (!scan->node || object)
+		return scan->node;
+	unsigned elements = scan->find->paths->nodes[scan->node].elements;
+	return elements || scan->depth ? elements : scan->node;
+}
 
 /* A whole scalar, or the opening of a container and what precedes the first value in it. */
 static enum step scan_value(struct scan *scan)
@@ -219,15 +414,36 @@ static enum step scan_value(struct scan *scan)
 		return STEP_WRONG;
 	bool object = *scan->at == '{';
 	if (!object && *scan->at != '[')
-		return scan_scalar(scan) ? STEP_AFTER : STEP_WRONG;
+		return scan_one(scan);
 	if (scan->depth == UL_JSON_DEPTH_MAX)
 		return STEP_WRONG;
 	char closer = object ? '}' : ']';
-	scan->closers[scan->depth++] = closer;
+	unsigned inside = inside_of(scan, object);
+	scan->open[scan->depth].from = scan->at;
+	scan->open[scan->depth].key = scan->key;
+	scan->open[scan->depth].node = scan->node;
+	scan->open[scan->depth].inside = inside;
+	scan->open[scan->depth].closer = closer;
+	scan->depth++;
+	scan->node = object ? 0 : inside;
 	scan->at = skip_blanks(scan->at + 1, scan->end);
 	if (scan_next_is(scan, closer, closer))
 		return STEP_AFTER;
 	return !object || scan_key(scan) ? STEP_VALUE : STEP_WRONG;
+}
+
+static enum step scan_close(struct scan *scan)
+{
+	scan->at++;
+	scan->depth--;
+	unsigned node = scan->open[scan->depth].node;
+	/* An array as a whole is its elements. */
+	if (node && (scan->depth || scan->open[0].closer == '}' || scan->find->paths->nodes[node].elements)) {
+		const char *from = scan->open[scan->depth].from;
+		note(scan, node, scan->open[scan->depth].key,
+		     (struct ul_json_span){type_of(*from), from, (size_t)(scan->at - from)});
+	}
+	return STEP_AFTER;
 }
 
 /* After a value: the end of its container, or a comma and what precedes the next value. */
@@ -235,21 +451,27 @@ static enum step scan_after(struct scan *scan)
 {
 	if (!scan->depth)
 		return STEP_DONE;
-	char closer = scan->closers[scan->depth - 1];
+	char closer = scan->open[scan->depth - 1].closer;
 	scan->at = skip_blanks(scan->at, scan->end);
-	if (scan_next_is(scan, closer, closer)) {
-		scan->at++;
-		scan->depth--;
-		return STEP_AFTER;
-	}
+	if (scan_next_is(scan, closer, closer))
+		return scan_close(scan);
 	if (!scan_word(scan, ","))
 		return STEP_WRONG;
-	return closer == ']' || scan_key(scan) ? STEP_VALUE : STEP_WRONG;
+	if (closer == '}')
+		return scan_key(scan) ? STEP_VALUE : STEP_WRONG;
+	scan->node = scan->open[scan->depth - 1].inside;
+	return STEP_VALUE;
 }
 
-struct ul_json_span ul_json_parse(const char *text, size_t bytes)
+struct ul_json_span ul_json_find(const char *text, size_t bytes, struct ul_json_find *find)
 {
-	struct scan scan = {.at = text, .end = text + bytes};
+	struct scan scan;
+	scan.at = text;
+	scan.end = text + bytes;
+	scan.depth = 0;
+	scan.find = find;
+	scan.node = find != NULL;
+	scan.key = (struct ul_json_span){.type = UL_JSON_END};
 	enum step step = STEP_VALUE;
 	const char *from = skip_blanks(text, scan.end);
 	while (step == STEP_VALUE || step == STEP_AFTER)
@@ -260,6 +482,11 @@ struct ul_json_span ul_json_parse(const char *text, size_t bytes)
 	if (step != STEP_DONE || scan.at != scan.end)
 		return (struct ul_json_span){UL_JSON_ERROR, scan.at, 0};
 	return (struct ul_json_span){type_of(*from), from, (size_t)(to - from)};
+}
+
+struct ul_json_span ul_json_parse(const char *text, size_t bytes)
+{
+	return ul_json_find(text, bytes, NULL);
 }
 
 /* The functions from here on see only text that ul_json_parse() found to be right. */

@@ -9,8 +9,9 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
-enum { UL_JSON_DEPTH_MAX = 32 };
+enum { UL_JSON_DEPTH_MAX = 32, UL_JSON_NODES_MAX = 512, UL_JSON_SLOTS_MAX = 64 };
 
 enum ul_json_type {
 	UL_JSON_ERROR, /* not JSON, nested too deep, or not UTF-8 */
@@ -35,6 +36,47 @@ struct ul_json_span {
  * UL_JSON_ERROR, `text` points at the byte that is wrong. Everything inside is checked too, so the walk below cannot
  * fail. */
 struct ul_json_span ul_json_parse(const char *text, size_t bytes);
+
+/*
+ * Paths that are wanted, found in the pass that checks: of the values that no path leads to nothing is kept. A path is names with dots between,
+ * "[]" for every element of an array, "*" for every name, as in "choices[].usage.*". Where the whole document is an array and no path begins
+ * with "[]", each element is a whole of its own.
+ */
+struct ul_json_node {
+	const char *key; /* not terminated; must live on */
+	uint32_t key_bytes;
+	uint16_t first, next; /* child, sibling; 0: none */
+	uint16_t elements;
+	uint16_t also; /* for another slot */
+	uint8_t slot;  /* from 1; 0: none */
+	uint8_t rank;
+	uint8_t event;
+	bool any;
+};
+struct ul_json_paths {
+	unsigned count;
+	struct ul_json_node nodes[UL_JSON_NODES_MAX];
+};
+void ul_json_paths_init(struct ul_json_paths *paths);
+/* The value at this path goes to a slot. Several may go to one: of those that are there and not null the lowest rank counts, of equal ones the
+ * last. False: too many paths. */
+bool ul_json_paths_add(struct ul_json_paths *paths, const char *path, unsigned slot, unsigned rank);
+/* The same for a path in which a dot may be part of a name as well: "a.b" is the member "a.b", or else "b" in "a". */
+bool ul_json_paths_add_names(struct ul_json_paths *paths, const char *path, unsigned slot);
+/* Whenever a value at this path has ended, `visit` is called with this number, not 0. */
+bool ul_json_paths_event(struct ul_json_paths *paths, const char *path, unsigned event);
+
+struct ul_json_find {
+	const struct ul_json_paths *paths;
+	struct ul_json_span spans[UL_JSON_SLOTS_MAX]; /* type UL_JSON_END: not there */
+	uint8_t ranks[UL_JSON_SLOTS_MAX];
+	/* May be NULL. It may clear slots. The key is that of the value, if it has one. */
+	void (*visit)(void *arg, unsigned event, struct ul_json_span key, struct ul_json_span value);
+	void *arg;
+};
+void ul_json_find_clear(struct ul_json_find *find);
+/* As ul_json_parse(), and fill the slots, which were cleared before. What was found before an error stays. */
+struct ul_json_span ul_json_find(const char *text, size_t bytes, struct ul_json_find *find);
 
 /* Walk an object or array that ul_json_parse() checked. */
 struct ul_json_walk {

@@ -531,9 +531,12 @@ int ul_record_names_rare(usagelog *log, const struct usagelog_names *names, cons
 	return is_reentered(log) ? USAGELOG_ERROR_DROPPED : append_names(log, names, &pending);
 }
 
-int ul_record_balance(usagelog *log, const struct usagelog_names *names, const struct ul_balance_body *balance)
+int ul_record_balance(usagelog *log, const struct usagelog_names *names, const uint8_t *id,
+		      const struct ul_balance_body *balance)
 {
-	struct ul_pending pending = {.kind = UL_KIND_BALANCE, .balance = *balance};
+	struct ul_pending pending = {.kind = UL_KIND_BALANCE, .has_id = id != NULL, .balance = *balance};
+	if (id)
+		memcpy(pending.call_id.bytes, id, UL_ID_BYTES);
 	if (balance->calls >= UL_BALANCE_MAX || balance->tokens >= UL_BALANCE_MAX || balance->scope < 1 ||
 	    balance->scope > 3)
 		return USAGELOG_ERROR_CALL;

@@ -350,10 +350,11 @@ int ul_lock_open(usagelog *log);
 int ul_record_rare(usagelog *log, usagelog_model model, usagelog_context context, const struct usagelog_call *call);
 int ul_record_names_rare(usagelog *log, const struct usagelog_names *names, const struct usagelog_call *call);
 /*
- * Record an opening balance (FORMAT.md 3.4): totals of calls that are in an older file only. 0, then it is committed; USAGELOG_ERROR_CALL: its figures are
+ * Record an opening balance (FORMAT.md 3.4): totals of calls that are in an older file only; `id` of 16 bytes, or NULL. 0, then it is committed; USAGELOG_ERROR_CALL: its figures are
  * out of range; or as usagelog_record_names(), but never held or dropped: the caller has the file still, and tries again.
  */
-int ul_record_balance(usagelog *log, const struct usagelog_names *names, const struct ul_balance_body *balance);
+int ul_record_balance(usagelog *log, const struct usagelog_names *names, const uint8_t *id,
+		      const struct ul_balance_body *balance);
 /* After a store found its lane parked: wake the helper. */
 void ul_unpark(usagelog *log);
 /* Inside, after a store to this slot found its lane parked. False: it did not reach the file, and is not counted any more. */

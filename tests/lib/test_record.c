@@ -620,7 +620,7 @@ static void opening_balances(void **state)
 	struct ul_balance_body balance = {
 		.time_ns = 86400, .cost_pico_usd = -5, .calls = UL_BALANCE_MAX - 1, .tokens = 7, .scope = 3};
 	record_one(log, 1);
-	assert_int_equal(ul_record_balance(log, &names, &balance), 0);
+	assert_int_equal(ul_record_balance(log, &names, NULL, &balance), 0);
 	record_one(log, 2);
 	assert_int_equal(usagelog_flush(log, -1), 0);
 	struct usagelog_stats stats = stats_of(log);
@@ -633,11 +633,11 @@ static void opening_balances(void **state)
 	wrong[2].scope = 0;
 	wrong[3].scope = 4;
 	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++)
-		assert_int_equal(ul_record_balance(log, &names, &wrong[i]), USAGELOG_ERROR_CALL);
+		assert_int_equal(ul_record_balance(log, &names, NULL, &wrong[i]), USAGELOG_ERROR_CALL);
 	names.model = "";
-	assert_int_equal(ul_record_balance(log, &names, &balance), USAGELOG_ERROR_NAME);
+	assert_int_equal(ul_record_balance(log, &names, NULL, &balance), USAGELOG_ERROR_NAME);
 	assert_int_equal(usagelog_close(log, -1), 0);
-	assert_int_equal(ul_record_balance(log, &names, &balance), USAGELOG_ERROR_CLOSED);
+	assert_int_equal(ul_record_balance(log, &names, NULL, &balance), USAGELOG_ERROR_CLOSED);
 
 	find_file(path, ".seg", 0, name);
 	assert_int_equal(ul_reader_open(&reader, AT_FDCWD, name), 0);

@@ -702,7 +702,7 @@ class Segment:
         if kind in (KIND_DEFINITION, KIND_CONTINUATION):
             self._texts[slot] = raw
         elif kind in KIND_NAMES:
-            self._pending.append((slot, raw, call_id if kind != KIND_BALANCE else None))
+            self._pending.append((slot, raw, call_id))
         elif kind == KIND_ID:
             return raw[16:32]
         return None
@@ -756,7 +756,7 @@ class Segment:
         if kind == KIND_BALANCE:
             time_ns, cost, calls, tokens, scope, _ = _BALANCE.unpack_from(raw, 16)
             return Call(*common, time_ns, provider, model, context, flags, cost, (0,) * 6, None, None, calls, tokens,
-                        scope, None, raw[16:])
+                        scope, call_id, raw[16:])
         time_ns, cost, *tokens, latency, ttft = _CALL.unpack_from(raw, 16)
         if flags & FLAG_LATENCY_UNKNOWN:
             latency = None

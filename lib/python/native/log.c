@@ -508,7 +508,7 @@ static PyObject *log_record_balance(PyObject *self, PyObject *args, PyObject *ke
 	balance.tokens = tokens;
 	usagelog *handle = log->handle;
 	PyThreadState *thread = enter(log);
-	int error = ul_record_balance(handle, &names, &balance);
+	int error = ul_record_balance(handle, &names, NULL, &balance);
 	leave(log, thread);
 	if (error)
 		return raise_error(log->state, error, NULL);
