@@ -83,8 +83,8 @@ static void print_warnings(const struct import_run *run)
 	for (size_t i = 0; import_format_at(i); i++)
 		undated += run->counts[i].undated;
 	if (undated)
-		complain("%s calls say no time: they count when their file was last changed; --time says another one",
-			 show(undated).text);
+		complain("%s call%s no time: counted when the file was last changed; --time says another one",
+			 show(undated).text, undated == 1 ? " says" : "s say");
 	if (run->missing)
 		complain("%s file%s below the directories given %s of no format that import recognizes, or cannot be "
 			 "read",

@@ -15,6 +15,7 @@
 enum {
 	ENTRIES_MAX = COMMAND_OPTIONS_MAX - 2,
 	HELP_COLUMN = 28,
+	HELP_WIDTH = 79,
 	FIRST_VALUE = 256, /* getopt's value of the first entry: above all characters */
 	VALUE_LOG = 'l',
 	VALUE_HELP = 'h',
@@ -159,6 +160,11 @@ static const struct option_entry *print_entry(const struct option_entry *entry)
 		used += print_name(entry) + printf(", ");
 	char letter = command_letter(entry);
 	used += print_name(entry);
+	/* What would make the line too long for a terminal stands in the next one. */
+	if (used + (int)strlen(entry->help) >= HELP_WIDTH) {
+		putchar('\n');
+		used = 0;
+	}
 	printf("%*s%s", used < HELP_COLUMN ? HELP_COLUMN - used : 1, "", entry->help);
 	if (letter)
 		printf(" (-%c)", letter);

@@ -172,11 +172,21 @@ static bool is_own_line(struct import_run *run, struct line *line)
 	       (run->map.given || (values[FIELD_MODEL].bytes && values[FIELD_PROVIDER].bytes));
 }
 
-/* Column names: there is no JSON text that begins with what a name of a column does. */
-static bool is_csv(const struct import_run *run, const struct line *line)
+/* Column names, of which one is the time. */
+static bool is_csv(struct import_run *run, struct line *line)
 {
-	return !line->too_long && line->bytes && memchr("{[\"", *line->text, 3) == NULL &&
-	       (run->map.given || memmem(line->text, line->bytes, "time", 4) != NULL);
+	static const char *const names[] = {"time", "\"time\""};
+	if (line->too_long || !line->bytes || *line->text == '{' || *line->text == '[')
+		return false;
+	bool any = run->map.given;
+	for (const char *at = line->text, *end = at + line->bytes; at < end && !any; at++) {
+		const char *comma = memchr(at, ',', (size_t)(end - at));
+		size_t bytes = (size_t)((comma ? comma : end) - at);
+		for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+			any |= bytes == strlen(names[i]) && !memcmp(at, names[i], bytes);
+		at += bytes;
+	}
+	return any;
 }
 
 /* The whole file, if it is one JSON text. */
@@ -272,8 +282,10 @@ static int recognize(struct import_run *run, const char *name)
 				 import_file_name(file));
 		return file->below ? 0 : STATUS_USAGE;
 	}
-	if (file->format)
+	if (file->format) {
+		file->lines &= !file->format->document;
 		return 0;
+	}
 	status = begin_lines(run);
 	if (status)
 		return status;
@@ -599,7 +611,7 @@ static struct import_reader *ready_reader(struct import_run *run, const struct i
 	for (enum call_field field = 0; field < FIELD_COUNT; field++)
 		if (run->defaults[field].bytes)
 			reader->defaults[field] = run->defaults[field];
-	if (format->undated)
+	if (format->undated && !run->defaults[FIELD_TIME].bytes)
 		reader->defaults[FIELD_TIME] = time_of_file(run);
 	import_reader_reset(reader);
 	return reader;

@@ -138,6 +138,7 @@ struct rest {
 	uint64_t provider;   /* a name; 0: none seen */
 	int64_t calls, tokens;
 	money_t cost;
+	uint64_t total_calls, total_tokens;
 	money_t total_cost;
 	bool stands; /* there is a total */
 };
@@ -170,6 +171,8 @@ static void add_total(void *arg, enum import_total kind, struct field_value name
 	rest->calls += (int64_t)calls;
 	rest->tokens += (int64_t)tokens;
 	rest->cost += cost_pico_usd;
+	rest->total_calls += calls;
+	rest->total_tokens += tokens;
 	rest->total_cost += cost_pico_usd;
 }
 
@@ -225,23 +228,30 @@ static int64_t noon_of(struct ul_text day)
 
 struct balance_days {
 	struct ul_text first, last;
-	money_t first_cost;
+	char first_totals[MONEY_TEXT_BYTES + 64]; /* nothing if it is the last day too */
 };
 
 static struct balance_days find_days(const struct import_tracker *tracker)
 {
-	struct balance_days days = {{"", 0}, {"", 0}, 0};
+	struct balance_days days = {{"", 0}, {"", 0}, ""};
+	const struct rest *first = NULL;
 	for (uint32_t i = 0; i < tracker->rests.count; i++) {
 		const struct rest *rest = table_record(&tracker->rests, i);
 		struct ul_text name = names_text(&tracker->names, (uint32_t)rest->name);
 		if (rest->kind != IMPORT_TOTAL_DAY || !rest->stands || !noon_of(name))
 			continue;
-		if (!days.first.bytes || names_compare(name, days.first) < 0) {
+		if (!first || names_compare(name, days.first) < 0) {
 			days.first = name;
-			days.first_cost = rest->total_cost;
+			first = rest;
 		}
 		if (!days.last.bytes || names_compare(name, days.last) > 0)
 			days.last = name;
+	}
+	if (first && names_compare(days.first, days.last) != 0) {
+		char cost[MONEY_TEXT_BYTES];
+		money_print(cost, first->total_cost);
+		snprintf(days.first_totals, sizeof(days.first_totals), "%" PRIu64 " %" PRIu64 " %s", first->total_calls,
+			 first->total_tokens, cost);
 	}
 	return days;
 }
@@ -249,11 +259,10 @@ static struct balance_days find_days(const struct import_tracker *tracker)
 /* A file is known by its first day, whose totals no longer change once there is another. */
 static void balance_id(const struct balance_days *days, const char *what, struct ul_text name, uint8_t id[16])
 {
-	char text[2048], cost[MONEY_TEXT_BYTES] = "";
-	if (names_compare(days->first, days->last) != 0)
-		money_print(cost, days->first_cost);
-	int length = snprintf(text, sizeof(text), "tracker\n%.*s\n%s\n%s\n%.*s", (int)days->first.bytes,
-			      days->first.text, cost, what, name.bytes > 1024 ? 1024 : (int)name.bytes, name.text);
+	char text[2048];
+	int length =
+		snprintf(text, sizeof(text), "tracker\n%.*s\n%s\n%s\n%.*s", (int)days->first.bytes, days->first.text,
+			 days->first_totals, what, name.bytes > 1024 ? 1024 : (int)name.bytes, name.text);
 	usagelog_call_id(text, (size_t)length, id);
 }
 

@@ -62,8 +62,8 @@ class Help(LogTest):
             (("dump", "extra"), '"extra"'),
             (("config", "a", "b", "c"), "not more"),
             (("config", "timezone"), "did you mean time_zone?"),
-            (("import", "--format", "csv"), "one file"),
-            (("import", "x"), "--format is required"),
+            (("import", "--format", "csv"), "import takes files"),
+            (("import", "--format", "codx", "x"), "did you mean codex?"),
             (("import", "--format", "xml", "x"), '"xml" is not known'),
         )
         for args, text in cases:
