@@ -60,6 +60,8 @@ static int import_format_open(const struct import_format *format, struct import_
 	/* A table that is too long is a mistake of the program. */
 	assert(added);
 	(void)added;
+	/* Some fill slots that no path leads to. */
+	reader->paths.slots = UL_JSON_SLOTS_MAX;
 	reader->take = format->take;
 	reader->event = format->event;
 	if (format->provider)

@@ -175,7 +175,7 @@ bool import_map_json(struct import_map *map, struct line *line, struct field_val
 	if (!import_reader_parse(&map->reader, line->text, line->bytes, why))
 		return false;
 	map->objects++;
-	for (enum call_field field = 0; field < FIELD_COUNT; field++)
+	for (enum call_field field = 0; field < FIELD_COUNT && map->given; field++)
 		map->seen[field] |= map->reader.find.spans[field].type != UL_JSON_END;
 	return import_reader_fields(&map->reader, values, why);
 }

@@ -17,6 +17,11 @@ int import_reader_open(struct import_reader *reader, size_t state_bytes, size_t 
 {
 	*reader = (struct import_reader){.state_bytes = state_bytes};
 	ul_json_paths_init(&reader->paths);
+	/* All are looked at, wanted or not. */
+	reader->paths.slots = UL_JSON_SLOTS_MAX;
+	reader->find.paths = &reader->paths;
+	ul_json_find_clear(&reader->find);
+	reader->paths.slots = FIELD_COUNT;
 	reader->scratch = os_reallocate(NULL, 1, SCRATCH_BYTES);
 	reader->state = os_allocate(1, state_bytes + 1);
 	reader->texts = os_allocate(1, text_bytes + 1);
@@ -185,8 +190,8 @@ static void visit(void *arg, unsigned event, struct ul_json_span key, struct ul_
 static bool parse(struct import_reader *reader, const char *text, size_t bytes, struct ul_json_span *whole,
 		  struct refusal *why)
 {
-	ul_json_find_clear(&reader->find);
 	reader->find.paths = &reader->paths;
+	ul_json_find_clear(&reader->find);
 	reader->find.visit = NULL;
 	*whole = ul_json_find(text, bytes, &reader->find);
 	if (whole->type != UL_JSON_ERROR)

@@ -112,6 +112,7 @@ static int32_t read_escape(const char **at, const char *end)
 struct scan {
 	const char *at;
 	const char *end;
+	bool escaped; /* the string before has a backslash */
 	unsigned depth;
 	struct {
 		const char *from;
@@ -150,6 +151,7 @@ static bool scan_string(struct scan *scan)
 {
 	const char *at = scan->at;
 	bool closed = false;
+	scan->escaped = false;
 	if (at == scan->end || *at != '"')
 		return false;
 	at++;
@@ -158,6 +160,7 @@ static bool scan_string(struct scan *scan)
 		if (at == scan->end || (uint8_t)*at < 0x20)
 			break;
 		closed = *at == '"';
+		scan->escaped |= *at == '\\';
 		if (closed)
 			at++;
 		else if ((*at == '\\' ? read_escape(&at, scan->end) : ul_utf8_read(&at, scan->end)) < 0)
@@ -230,16 +233,17 @@ static bool scan_scalar(struct scan *scan)
 
 /* ---- wanted paths -------------------------------------------------------------------------------------------- */
 
-static unsigned find_child(const struct ul_json_paths *paths, unsigned node, struct ul_json_span key)
+/* No name that is wanted has a backslash, but each may be written with some: then the key is `escaped`. */
+static unsigned find_child(const struct ul_json_paths *paths, unsigned node, struct ul_json_span key, bool escaped)
 {
 	const char *text = key.text + 1;
 	size_t bytes = key.bytes - 2;
-	/* No key that is wanted has a backslash, but each may be written with some. */
-	bool escaped = memchr(text, '\\', bytes) != NULL;
 	unsigned child = paths->nodes[node].first;
 	for (; child; child = paths->nodes[child].next) {
 		const struct ul_json_node *wanted = &paths->nodes[child];
-		if (wanted->any || (!escaped && wanted->key_bytes == bytes && !memcmp(wanted->key, text, bytes)) ||
+		if (wanted->any ||
+		    (!escaped && wanted->key_bytes == bytes && (!bytes || *wanted->key == *text) &&
+		     !memcmp(wanted->key, text, bytes)) ||
 		    (escaped && ul_json_string_is(key, wanted->key, wanted->key_bytes)))
 			break;
 	}
@@ -265,7 +269,7 @@ static void note(struct scan *scan, unsigned number, struct ul_json_span key, st
 
 void ul_json_find_clear(struct ul_json_find *find)
 {
-	for (unsigned i = 0; i < UL_JSON_SLOTS_MAX; i++)
+	for (unsigned i = 0; i < find->paths->slots; i++)
 		find->spans[i].type = UL_JSON_END;
 }
 
@@ -320,6 +324,8 @@ static unsigned make_node(struct ul_json_paths *paths, const char *path)
 static bool set_slot(struct ul_json_paths *paths, unsigned node, unsigned slot, unsigned rank)
 {
 	assert(slot < UL_JSON_SLOTS_MAX);
+	if (slot >= paths->slots)
+		paths->slots = slot + 1;
 	/* A path that several slots want: a list of nodes that nothing leads to. */
 	while (node && paths->nodes[node].slot) {
 		if (!paths->nodes[node].also)
@@ -377,7 +383,7 @@ static bool scan_key(struct scan *scan)
 	unsigned inside = scan->open[scan->depth - 1].inside;
 	if (inside) {
 		scan->key = (struct ul_json_span){UL_JSON_STRING, from, (size_t)(scan->at - from)};
-		scan->node = find_child(scan->find->paths, inside, scan->key);
+		scan->node = find_child(scan->find->paths, inside, scan->key, scan->escaped);
 	}
 	scan->at = skip_blanks(scan->at, scan->end);
 	return scan_word(scan, ":");
@@ -386,6 +392,13 @@ static bool scan_key(struct scan *scan)
 /* What comes next in the document. */
 enum step { STEP_VALUE, STEP_AFTER, STEP_DONE, STEP_WRONG };
 
+/* The key of what has ended, if it is a member. */
+static struct ul_json_span own_key(const struct scan *scan, struct ul_json_span key)
+{
+	bool member = scan->depth && scan->open[scan->depth - 1].closer == '}';
+	return member ? key : (struct ul_json_span){.type = UL_JSON_END};
+}
+
 static enum step scan_one(struct scan *scan)
 {
 	const char *from = scan->at;
@@ -393,7 +406,8 @@ static enum step scan_one(struct scan *scan)
 	if (!scan_scalar(scan))
 		return STEP_WRONG;
 	if (node)
-		note(scan, node, scan->key, (struct ul_json_span){type_of(*from), from, (size_t)(scan->at - from)});
+		note(scan, node, own_key(scan, scan->key),
+		     (struct ul_json_span){type_of(*from), from, (size_t)(scan->at - from)});
 	return STEP_AFTER;
 }
 
@@ -440,7 +454,7 @@ static enum step scan_close(struct scan *scan)
 	/* An array as a whole is its elements. */
 	if (node && (scan->depth || scan->open[0].closer == '}' || scan->find->paths->nodes[node].elements)) {
 		const char *from = scan->open[scan->depth].from;
-		note(scan, node, scan->open[scan->depth].key,
+		note(scan, node, own_key(scan, scan->open[scan->depth].key),
 		     (struct ul_json_span){type_of(*from), from, (size_t)(scan->at - from)});
 	}
 	return STEP_AFTER;

@@ -55,6 +55,7 @@ struct ul_json_node {
 };
 struct ul_json_paths {
 	unsigned count;
+	unsigned slots; /* of which one is used: the highest, and one more */
 	struct ul_json_node nodes[UL_JSON_NODES_MAX];
 };
 void ul_json_paths_init(struct ul_json_paths *paths);
@@ -67,7 +68,7 @@ bool ul_json_paths_add_names(struct ul_json_paths *paths, const char *path, unsi
 bool ul_json_paths_event(struct ul_json_paths *paths, const char *path, unsigned event);
 
 struct ul_json_find {
-	const struct ul_json_paths *paths;
+	const struct ul_json_paths *paths;            /* set first */
 	struct ul_json_span spans[UL_JSON_SLOTS_MAX]; /* type UL_JSON_END: not there */
 	uint8_t ranks[UL_JSON_SLOTS_MAX];
 	/* May be NULL. It may clear slots. The key is that of the value, if it has one. */

@@ -431,6 +431,105 @@ static void quotes(void **state)
 	assert_int_equal(ul_json_quote("\xc3", 1, out, sizeof(out)), -1);
 }
 
+/* ---- wanted paths -------------------------------------------------------------------------------------------- */
+
+struct found {
+	struct ul_json_find find;
+	char events[512];
+};
+
+static void note_event(void *arg, unsigned event, struct ul_json_span key, struct ul_json_span value)
+{
+	struct found *found = arg;
+	size_t used = strlen(found->events);
+	snprintf(found->events + used, sizeof(found->events) - used, "%u:%.*s=%.*s;", event,
+		 key.type == UL_JSON_STRING ? (int)key.bytes : 0, key.type == UL_JSON_STRING ? key.text : "",
+		 (int)value.bytes, value.text);
+}
+
+/* What is found in slot 0 of the document, which stands in memory of just its size. */
+static void expect_found(const struct ul_json_paths *paths, const char *text, const char *value, const char *events)
+{
+	static struct found found;
+	size_t bytes = strlen(text);
+	char *exact = test_exact_copy(text, bytes);
+	memset(&found, 0xff, sizeof(found));
+	found.events[0] = '\0';
+	found.find.paths = paths;
+	found.find.visit = note_event;
+	found.find.arg = &found;
+	ul_json_find_clear(&found.find);
+	assert_int_not_equal(ul_json_find(exact, bytes, &found.find).type, UL_JSON_ERROR);
+	if (value) {
+		assert_int_not_equal(found.find.spans[0].type, UL_JSON_END);
+		assert_int_equal(found.find.spans[0].bytes, strlen(value));
+		assert_memory_equal(found.find.spans[0].text, value, strlen(value));
+	} else {
+		assert_int_equal(found.find.spans[0].type, UL_JSON_END);
+	}
+	assert_string_equal(found.events, events);
+	free(exact);
+}
+
+static void finds_wanted_paths(void **state)
+{
+	static struct ul_json_paths paths;
+	(void)state;
+	ul_json_paths_init(&paths);
+	assert_true(ul_json_paths_add(&paths, "a.b", 0, 1));
+	assert_true(ul_json_paths_add(&paths, "c", 0, 0));
+	expect_found(&paths, "{\"a\":{\"b\":1}}", "1", "");
+	expect_found(&paths, "{\"x\":{\"a\":{\"b\":1}},\"a.b\":2,\"b\":3}", NULL, "");
+	expect_found(&paths, "{\"\\u0061\":{\"\\u0062\":\"x\"}}", "\"x\"", "");
+	expect_found(&paths, "{\"a\":[{\"b\":1}]}", NULL, "");
+	expect_found(&paths, "{\"a\":{\"b\":{\"b\" : [ 1 ] } }}", "{\"b\" : [ 1 ] }", "");
+	/* The lower rank, wherever it stands; null is none; of two that are alike the last. */
+	expect_found(&paths, "{\"c\":5,\"a\":{\"b\":1}}", "5", "");
+	expect_found(&paths, "{\"a\":{\"b\":1},\"c\":5}", "5", "");
+	expect_found(&paths, "{\"c\":null,\"a\":{\"b\":1},\"c\":null}", "1", "");
+	expect_found(&paths, "{\"c\":null}", "null", "");
+	expect_found(&paths, "{\"c\":1,\"c\":2}", "2", "");
+	/* An array as a whole has nothing; its elements are wholes. */
+	expect_found(&paths, "[{\"c\":1},[{\"c\":2}]]", "1", "");
+	expect_found(&paths, "7", NULL, "");
+}
+
+static void visits_what_ends(void **state)
+{
+	static struct ul_json_paths paths;
+	(void)state;
+	ul_json_paths_init(&paths);
+	assert_true(ul_json_paths_add(&paths, "l[].v", 0, 0));
+	assert_true(ul_json_paths_event(&paths, "l[]", 1));
+	assert_true(ul_json_paths_event(&paths, "m.*", 2));
+	assert_true(ul_json_paths_event(&paths, "m.*.z", 3));
+	expect_found(&paths, "{\"l\":[{\"v\":1},2,[{\"v\":3}],{}],\"v\":4}", "1",
+		     "1:={\"v\":1};1:=2;1:=[{\"v\":3}];1:={};");
+	expect_found(&paths, "{\"m\":{\"p\":1,\"q\":{\"z\":[],\"y\":{\"z\":2}}},\"p\":3}", NULL,
+		     "2:\"p\"=1;3:\"z\"=[];2:\"q\"={\"z\":[],\"y\":{\"z\":2}};");
+	expect_found(&paths, "{\"m\":[{\"p\":1}]}", NULL, "");
+}
+
+static void finds_names_with_dots(void **state)
+{
+	static struct ul_json_paths paths;
+	(void)state;
+	ul_json_paths_init(&paths);
+	assert_true(ul_json_paths_add_names(&paths, "a.b.c", 0));
+	expect_found(&paths, "{\"a\":{\"b\":{\"c\":1}}}", "1", "");
+	expect_found(&paths, "{\"a.b.c\":2,\"a\":{\"b\":{\"c\":1},\"b.c\":3}}", "2", "");
+	expect_found(&paths, "{\"a\":{\"b\":{\"c\":1},\"b.c\":3}}", "3", "");
+	expect_found(&paths, "{\"a.b\":{\"c\":4}}", "4", "");
+	/* What stands for any name, or for elements, is a name here. */
+	ul_json_paths_init(&paths);
+	assert_true(ul_json_paths_add_names(&paths, "*", 0));
+	assert_true(ul_json_paths_add_names(&paths, "x[]", 0));
+	expect_found(&paths, "{\"a\":1,\"x\":[2]}", NULL, "");
+	expect_found(&paths, "{\"*\":1}", "1", "");
+	/* As many as there is room for. */
+	assert_false(ul_json_paths_add_names(&paths, "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p", 0));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -448,6 +547,9 @@ int main(void)
 		cmocka_unit_test(sorts_as_memcmp_does),
 		cmocka_unit_test(no_order_is_slow),
 		cmocka_unit_test(quotes),
+		cmocka_unit_test(finds_wanted_paths),
+		cmocka_unit_test(visits_what_ends),
+		cmocka_unit_test(finds_names_with_dots),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
