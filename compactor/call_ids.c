@@ -35,6 +35,7 @@ struct entry {
 	uint8_t id[16];
 	uint64_t content; /* of the call that stands; 0: unknown */
 	int32_t standing; /* calls less reversals: above 0 if the log has the call */
+	uint32_t file;    /* the last file that it was met in; 0: none */
 };
 
 /* Open addressing; a free bucket ends a search. */
@@ -48,6 +49,7 @@ struct call_ids {
 	size_t count, room;
 	struct bucket *buckets;
 	uint32_t mask;
+	uint32_t file;  /* being read, from 1 */
 	unsigned shift; /* of a bucket's hash, to its place */
 };
 
@@ -114,6 +116,7 @@ static int change(struct call_ids *ids, const uint8_t id[16], uint64_t content, 
 	if (!bucket->number) {
 		ids->entries[ids->count] = (struct entry){0};
 		memcpy(ids->entries[ids->count].id, id, sizeof(ids->entries->id));
+		ids->entries[ids->count].file = ids->file;
 		*bucket = (struct bucket){hash, (uint32_t)++ids->count};
 	}
 	struct entry *entry = &ids->entries[bucket->number - 1];
@@ -122,6 +125,27 @@ static int change(struct call_ids *ids, const uint8_t id[16], uint64_t content, 
 		entry->content = content;
 	entry->standing += by;
 	return 0;
+}
+
+void call_ids_prefetch(const struct call_ids *ids, const uint8_t id[16])
+{
+	__builtin_prefetch(&ids->buckets[hash_of(id) >> ids->shift], 1);
+}
+
+void call_ids_next_file(struct call_ids *ids)
+{
+	ids->file++;
+}
+
+bool call_ids_meet(struct call_ids *ids, const uint8_t id[16])
+{
+	const struct bucket *bucket = find(ids, id, hash_of(id));
+	if (!bucket->number)
+		return false;
+	struct entry *entry = &ids->entries[bucket->number - 1];
+	bool met = entry->file == ids->file;
+	entry->file = ids->file;
+	return met;
 }
 
 enum call_ids_found call_ids_find(const struct call_ids *ids, const uint8_t id[16], uint64_t content)

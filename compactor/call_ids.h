@@ -19,6 +19,13 @@ struct call_ids;
 int call_ids_read(struct call_ids **ids, const struct ul_directory *directory, struct ul_message *why);
 void call_ids_close(struct call_ids *ids);
 
+/* The id will be looked up soon: have its place brought near meanwhile. */
+void call_ids_prefetch(const struct call_ids *ids, const uint8_t id[16]);
+
+/* A file begins; and was this id in the file before, or added since it began? From now on it was. */
+void call_ids_next_file(struct call_ids *ids);
+bool call_ids_meet(struct call_ids *ids, const uint8_t id[16]);
+
 enum call_ids_found { CALL_IDS_NONE, CALL_IDS_SAME, CALL_IDS_OTHER };
 
 /* Does the log have the call, and is it the same? `content` is as in ids.h; 0: unknown, the same as any. */

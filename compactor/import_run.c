@@ -369,24 +369,39 @@ static void complain_stop(struct import_run *run, const char *at, int error)
 	run->status = STATUS_FILES;
 }
 
-/* FORMAT.md 3.4: a line is known by what it is, and by how many there were of it. False: no memory. */
-static bool name_line(struct import_run *run, uint8_t id[16])
+/* FORMAT.md 3.4: a line is known by what it is, and by how many before it are the same. */
+static void make_id(const uint8_t hash[16], uint64_t before, uint8_t id[16])
 {
 	struct {
 		char word[5];
-		uint8_t hash[16], count[8];
+		uint8_t hash[16], before[8];
 	} whole = {.word = "line"};
 	static_assert(sizeof(whole) == 29, "FORMAT.md 3.4");
 	XXH128_canonical_t canonical;
-	struct alike *alike = table_get(&run->alike, run->line_hash);
-	if (!alike)
-		return false;
-	memcpy(whole.hash, run->line_hash, sizeof(whole.hash));
-	memcpy(whole.count, &alike->count, sizeof(whole.count));
-	alike->count++;
+	memcpy(whole.hash, hash, sizeof(whole.hash));
+	memcpy(whole.before, &before, sizeof(whole.before));
 	XXH128_canonicalFromHash(&canonical, XXH3_128bits(&whole, sizeof(whole)));
 	memcpy(id, &canonical, sizeof(canonical));
-	return true;
+}
+
+static void set_hash(struct import_run *run, XXH128_hash_t hash)
+{
+	XXH128_canonical_t canonical;
+	XXH128_canonicalFromHash(&canonical, hash);
+	memcpy(run->line_hash, &canonical, sizeof(run->line_hash));
+	make_id(run->line_hash, 0, run->first_id);
+}
+
+/* The id of the line at hand. Few are like another one: only these are counted. False: no memory. */
+static bool name_line(struct import_run *run, uint8_t id[16])
+{
+	memcpy(id, run->first_id, sizeof(run->first_id));
+	if (!call_ids_meet(run->log->ids, id))
+		return true;
+	struct alike *alike = table_get(&run->alike, run->line_hash);
+	if (alike)
+		make_id(run->line_hash, ++alike->count, id);
+	return alike != NULL;
 }
 
 static void record(struct import_run *run, const char *at, bool any)
@@ -447,20 +462,18 @@ static void gather_row(struct import_run *run, const struct field_value values[F
 /* What stands for a record that has no id: its line, or in a file that is one text all that is taken of it. */
 static void hash_record(struct import_run *run, const struct field_value values[FIELD_COUNT])
 {
-	XXH128_canonical_t canonical;
 	if (run->line) {
-		XXH128_canonicalFromHash(&canonical, XXH3_128bits(run->line->text, run->line->bytes));
-	} else {
-		XXH3_state_t state;
-		XXH3_128bits_reset(&state);
-		for (enum call_field field = 0; field < FIELD_COUNT; field++) {
-			if (values[field].bytes && values[field].text != run->file_time)
-				XXH3_128bits_update(&state, values[field].text, values[field].bytes);
-			XXH3_128bits_update(&state, "", 1);
-		}
-		XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state));
+		set_hash(run, XXH3_128bits(run->line->text, run->line->bytes));
+		return;
 	}
-	memcpy(run->line_hash, &canonical, sizeof(run->line_hash));
+	XXH3_state_t state;
+	XXH3_128bits_reset(&state);
+	for (enum call_field field = 0; field < FIELD_COUNT; field++) {
+		if (values[field].bytes && values[field].text != run->file_time)
+			XXH3_128bits_update(&state, values[field].text, values[field].bytes);
+		XXH3_128bits_update(&state, "", 1);
+	}
+	set_hash(run, XXH3_128bits_digest(&state));
 }
 
 static void take_record(void *arg, const char *at, enum import_verdict verdict,
@@ -518,9 +531,9 @@ static void take_line_by_map(struct import_run *run, struct line *line)
 	memcpy(values, run->defaults, sizeof(values));
 	counts_of(run, NULL)->records++;
 	/* Before CSV is taken apart in its place. */
-	XXH128_canonical_t canonical;
-	XXH128_canonicalFromHash(&canonical, XXH3_128bits(line->text, line->bytes));
-	memcpy(run->line_hash, &canonical, sizeof(run->line_hash));
+	set_hash(run, XXH3_128bits(line->text, line->bytes));
+	if (run->log && run->log->ids)
+		call_ids_prefetch(run->log->ids, run->first_id);
 	if (line->open_quote)
 		refuse_record(&why, FIELD_COUNT,
 			      "opens a quote that is not closed, so that the rest of the file belongs to it");
@@ -662,6 +675,8 @@ static int take_file(struct import_run *run, const struct import_sink *sink)
 	struct import_reader *reader = file->format ? ready_reader(run, file->format) : NULL;
 	table_clear(&run->alike);
 	table_init(&run->alike, sizeof(struct alike));
+	if (run->log && run->log->ids)
+		call_ids_next_file(run->log->ids);
 	counts_of(run, file->format)->files++;
 	run->gather = file->format && file->format->streamed && file->lines && !run->again;
 	if (reader)

@@ -35,11 +35,11 @@ struct import_run {
 	size_t at;
 	struct lines *lines;
 	const struct line *line;
-	uint8_t line_hash[16];
-	const char *text; /* of the whole file, if that is one JSON text */
-	uint64_t told;    /* bytes, to the progress bar */
+	uint8_t line_hash[16], first_id[16]; /* what it is; and its id, if there is no other like it */
+	const char *text;                    /* of the whole file, if that is one JSON text */
+	uint64_t told;                       /* bytes, to the progress bar */
 	char file_time[32];
-	struct table alike; /* lines without ids, and how many there were of each */
+	struct table alike; /* lines that were there before, and how often */
 	/* Rows of calls that may have several: the one that counts so far, by the call's id. */
 	struct table rows;
 	bool gather;
