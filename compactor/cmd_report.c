@@ -12,6 +12,7 @@
 #include "os.h"
 #include "report_asked.h"
 #include "report_overview.h"
+#include "report_page.h"
 #include "report_shown.h"
 #include "report_source.h"
 #include "report_status.h"
@@ -130,6 +131,48 @@ static int show_table(struct answer *answer, FILE *stream)
 	return error;
 }
 
+/* Sums of days, which the page is made of, know of the metadata only what the log groups by. */
+static bool page_knows_filters(const struct report *report, const struct ul_conf *conf)
+{
+	for (uint32_t i = 0; i < report->filter_count; i++) {
+		const struct report_key *key = &report->filters[i].key;
+		bool known = key->kind != KEY_ATTRIBUTE || report_is_own_attribute(key);
+		for (size_t j = 0; j < conf->group_by_count && !known; j++)
+			known = !strcmp(conf->group_by[j], key->name);
+		if (known)
+			continue;
+		complain("--html with --where %s: the page is made of sums by day, in which %s is not told apart; "
+			 "usagelog config group_by %s sees to that",
+			 key->name, key->name, key->name);
+		return false;
+	}
+	return true;
+}
+
+/* The page has its own choice of days, and all days to choose from, unless somebody asked for some. */
+static int write_page(struct answer *answer)
+{
+	const struct asked *asked = answer->asked;
+	struct report report = asked->report;
+	struct ul_message why;
+	int32_t first = answer->today, last = answer->today;
+	bool any = totals_day_bounds(&answer->whole->totals, &first, &last), all_days;
+	bool given = asked->days || asked->since || asked->until;
+	if (!page_knows_filters(&report, &answer->view.directory.conf) ||
+	    !asked_find_days(asked, &report, answer->today, any, first, last, &all_days))
+		return STATUS_USAGE;
+	if (!given) {
+		report.first_day = first;
+		report.last_day = last;
+	}
+	report.names = &answer->view.names;
+	report.groupings[GROUPS_SHOWN] = (struct report_grouping){0};
+	if (!page_write(asked->html, &answer->view, answer->whole, &report, given, &why))
+		return 0;
+	complain("%s", why.text);
+	return STATUS_FILES;
+}
+
 static int show(struct answer *answer, FILE *stream)
 {
 	const struct asked *asked = answer->asked;
@@ -142,6 +185,8 @@ static int show(struct answer *answer, FILE *stream)
 					   is_status, answer->now_ns);
 	if (error)
 		return error;
+	if (asked->html)
+		return write_page(answer);
 	if (asked->view == &report_overview_view)
 		return report_overview(&answer->view, answer->whole, asked->days_shown, asked->json, asked->raw_names);
 	if (!is_status)
@@ -304,6 +349,7 @@ static int run_report(const struct command *command, const char *log, int argc, 
 		{"live", NULL, "fewer columns; refresh until Ctrl-C", NULL, &asked->live},
 		{"json", NULL, "", NULL, &asked->json},
 		{"csv", NULL, "for programs: all columns, exactly", NULL, &asked->csv},
+		{"html", "FILE", "write a page with charts; - is standard output", &asked->html, NULL},
 	};
 	return run_asked(command, log, argc, argv, asked, entries, sizeof(entries) / sizeof(entries[0]));
 }

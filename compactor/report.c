@@ -57,6 +57,11 @@ bool report_find_key(struct report *report, const char *name, struct report_key 
 	return true;
 }
 
+bool report_is_own_attribute(const struct report_key *key)
+{
+	return key->kind == KEY_ATTRIBUTE && key->attribute < OWN_ATTRIBUTES;
+}
+
 static bool is_time(const struct report_key *key)
 {
 	return key->kind <= KEY_BLOCK;

@@ -79,6 +79,9 @@ struct report {
  * session_id, or a key of the metadata. False: there are too many of them. `name` must last. */
 bool report_find_key(struct report *report, const char *name, struct report_key *key);
 
+/* Is it an attribute that stands beside the metadata? */
+bool report_is_own_attribute(const struct report_key *key);
+
 /* Ready to add. `report` is zeroed but for what is set before. report_close() in any case. */
 void report_open(struct report *report);
 void report_close(struct report *report);

@@ -55,7 +55,7 @@ static bool wants_table(const struct asked *asked)
 {
 	return asked->since || asked->until || asked->by || asked->sort || asked->top || asked->time_zone ||
 	       asked->locale_name || *asked->models || *asked->providers || *asked->operations || *asked->where ||
-	       asked->breakdown || asked->narrow || asked->csv || asked->live ||
+	       asked->breakdown || asked->narrow || asked->csv || asked->live || asked->html ||
 	       (asked->days && !strcmp(asked->days, "all"));
 }
 
@@ -291,6 +291,16 @@ static bool check_forms(const struct asked *asked)
 	return true;
 }
 
+static bool check_html(const struct asked *asked, const char *view)
+{
+	if (!asked->html ||
+	    (!view && !asked->by && !asked->sort && !asked->top && !asked->time_zone && !asked->locale_name &&
+	     !asked->budget_text && !asked->breakdown && !asked->narrow && !asked->json && !asked->csv && !asked->live))
+		return true;
+	complain("--html is a page with every view in it; only --raw-names and what chooses days and calls go with it");
+	return false;
+}
+
 bool asked_understand(struct asked *asked, const char *view)
 {
 	asked->by_names = asked->by ? os_duplicate(asked->by) : NULL;
@@ -307,8 +317,8 @@ bool asked_understand(struct asked *asked, const char *view)
 			 asked->time_zone);
 		return false;
 	}
-	if (!check_forms(asked) || !add_keys(asked) || !add_filters(asked) || !parse_sort(asked) ||
-	    !parse_period(asked) || !find_locale(asked) || !parse_budget(asked))
+	if (!check_html(asked, view) || !check_forms(asked) || !add_keys(asked) || !add_filters(asked) ||
+	    !parse_sort(asked) || !parse_period(asked) || !find_locale(asked) || !parse_budget(asked))
 		return false;
 	asked->report.breakdown = asked->breakdown;
 	if (asked->breakdown)

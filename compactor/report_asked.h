@@ -20,7 +20,7 @@ enum budget_period { BUDGET_NONE, BUDGET_DAY, BUDGET_WEEK, BUDGET_MONTH };
 
 struct asked {
 	/* As given; NULL: not given. */
-	const char *since, *until, *days, *by, *sort, *top, *time_zone, *locale_name, *budget_text;
+	const char *since, *until, *days, *by, *sort, *top, *time_zone, *locale_name, *budget_text, *html;
 	const char *models[OPTION_VALUES_MAX + 1], *providers[OPTION_VALUES_MAX + 1],
 		*operations[OPTION_VALUES_MAX + 1], *where[OPTION_VALUES_MAX + 1];
 	bool breakdown, raw_names, narrow, json, csv, live;
