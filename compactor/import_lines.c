@@ -1,8 +1,8 @@
 /* Lines of a file. */
 #include "import_lines.h"
 
+#include <assert.h>
 #include <errno.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,16 +23,21 @@ struct lines {
 	size_t begin, end; /* in the buffer: what was read and not taken */
 	uint64_t number;   /* of the line at `begin` */
 	uint64_t bytes_read, bytes_max;
-	char buffer[ROOM_BYTES];
+	size_t room;
+	char *buffer; /* grows to ROOM_BYTES, for the sake of lines that are so long */
 };
 
 struct lines *lines_open(int fd, bool quoted, uint64_t bytes_max)
 {
-	/* Not zeroed: that would touch all of the buffer. */
-	struct lines *lines = os_reallocate(NULL, 1, sizeof(*lines));
+	struct lines *lines = os_allocate(1, sizeof(*lines));
 	if (!lines)
 		return NULL;
-	memset(lines, 0, offsetof(struct lines, buffer));
+	lines->room = 2 * BLOCK_BYTES;
+	lines->buffer = os_reallocate(NULL, 1, lines->room);
+	if (!lines->buffer) {
+		free(lines);
+		return NULL;
+	}
 	lines->fd = fd;
 	lines->quoted = quoted;
 	lines->number = 1;
@@ -42,6 +47,8 @@ struct lines *lines_open(int fd, bool quoted, uint64_t bytes_max)
 
 void lines_close(struct lines *lines)
 {
+	if (lines)
+		free(lines->buffer);
 	free(lines);
 }
 
@@ -56,6 +63,15 @@ static int fill(struct lines *lines)
 	memmove(lines->buffer, lines->buffer + lines->begin, lines->end - lines->begin);
 	lines->end -= lines->begin;
 	lines->begin = 0;
+	if (lines->room - lines->end < BLOCK_BYTES) {
+		size_t room = 2 * lines->room + BLOCK_BYTES;
+		char *more = os_reallocate(lines->buffer, 1, room);
+		if (!more)
+			return -ENOMEM;
+		lines->buffer = more;
+		lines->room = room;
+	}
+	assert(lines->end <= ROOM_BYTES - BLOCK_BYTES);
 	size_t wanted = BLOCK_BYTES;
 	if (wanted > lines->bytes_max - lines->bytes_read)
 		wanted = (size_t)(lines->bytes_max - lines->bytes_read);

@@ -11,7 +11,7 @@
 #include "os.h"
 
 /* Several fields may be read from one member, so that it is not the line's length that bounds them; but none is longer than a context. */
-enum { SCRATCH_BYTES = 1 << 20 };
+enum { SCRATCH_BYTES = 1 << 18 };
 
 int import_reader_open(struct import_reader *reader, size_t state_bytes, size_t text_bytes)
 {

@@ -1,17 +1,20 @@
 /*
  * A file that is imported, up to the call that the library would be given. The first byte says how it is read (csv or jsonl, with or
- * without --map, --input-includes-cache); the file follows.
+ * without --map, --input-includes-cache; or as all formats that are known, by lines and as a whole); the file follows.
  */
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "context.h"
 #include "draft.h"
 #include "fuzz.h"
+#include "import_format.h"
 #include "import_lines.h"
 #include "import_map.h"
+#include "import_tracker.h"
 
-enum { HOW_JSONL = 1, HOW_MAPPED = 2, HOW_CACHE = 4 };
+enum { HOW_JSONL = 1, HOW_MAPPED = 2, HOW_CACHE = 4, HOW_FORMATS = 8 };
 
 static void check_name(const char *name)
 {
@@ -53,6 +56,48 @@ static void take(struct import_map *map, struct draft_rules *rules, uint8_t how,
 	check_draft(&draft);
 }
 
+/* ---- formats that are known ---------------------------------------------------------------------------------- */
+
+static void take_record(void *arg, const char *at, enum import_verdict verdict,
+			const struct field_value values[FIELD_COUNT], const struct refusal *why)
+{
+	static struct draft draft;
+	struct refusal refusal = {0};
+	FUZZ_CHECK(at);
+	if (verdict == IMPORT_REFUSED)
+		FUZZ_CHECK(memchr(why->reason, '\0', sizeof(why->reason)) && why->field <= FIELD_COUNT);
+	if (verdict == IMPORT_CALL && draft_make(&draft, arg, values, &refusal))
+		check_draft(&draft);
+}
+
+static void take_by_formats(const char *text, size_t bytes)
+{
+	static struct import_formats formats;
+	static bool opened;
+	static struct draft draft;
+	struct draft_rules rules = {0};
+	const struct import_sink sink = {&rules, take_record, NULL};
+	struct refusal why;
+	bool json;
+	if (!opened)
+		FUZZ_CHECK(!import_formats_open(&formats));
+	opened = true;
+	(void)import_formats_find(&formats, text, bytes, &json);
+	for (size_t i = 0; import_format_at(i); i++) {
+		struct import_reader *reader = import_formats_reader(&formats, import_format_at(i));
+		import_reader_reset(reader);
+		reader->sink = &sink;
+		for (const char *at = text, *end = text + bytes; at < end;) {
+			const char *newline = memchr(at, '\n', (size_t)(end - at));
+			(void)import_reader_take(reader, at, (size_t)((newline ? newline : end) - at), false, &why);
+			at = newline ? newline + 1 : end;
+		}
+		(void)import_reader_take(reader, text, bytes, true, &why);
+	}
+	struct import_tracker tracker = {.rules = &rules, .draft = &draft};
+	FUZZ_CHECK(!import_tracker_take(&tracker, import_formats_reader(&formats, &format_tracker), text, bytes));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
 	static const char spec[] =
@@ -62,6 +107,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 		return 0;
 	fuzz_silence();
 	uint8_t how = data[0];
+	if (how & HOW_FORMATS) {
+		/* In memory of just its size. */
+		char *text = malloc(bytes - 1 ? bytes - 1 : 1);
+		FUZZ_CHECK(text);
+		memcpy(text, data + 1, bytes - 1);
+		take_by_formats(text, bytes - 1);
+		free(text);
+		return 0;
+	}
 	struct draft_rules rules = {.input_includes_cache = how & HOW_CACHE};
 	struct import_map map;
 	FUZZ_CHECK(import_map_open(&map, how & HOW_MAPPED ? spec : NULL));
