@@ -333,8 +333,9 @@ static void tell_options(const struct option_entry *entries, size_t entry_count)
 
 size_t command_options(const struct command *command, struct option_entry options[COMMAND_OPTIONS_MAX])
 {
-	char *name = (char *)(uintptr_t)command->name;
+	char name[WORD_BYTES_MAX + 1];
 	char *argv[] = {name, NULL};
+	snprintf(name, sizeof(name), "%s", command->name);
 	asked.options = options;
 	asked.count = 0;
 	/* It comes no further than to its command_parse(). */

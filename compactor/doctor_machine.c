@@ -156,6 +156,19 @@ struct place {
 	struct stat found;
 };
 
+/* The device in a line of the table of mounts: behind two numbers. */
+static dev_t device_of(const char *line)
+{
+	char *end;
+	const char *at = line;
+	for (int i = 0; i < 2; i++) {
+		at += strcspn(at, " \n");
+		at += strspn(at, " ");
+	}
+	unsigned long device_major = strtoul(at, &end, 10);
+	return makedev(device_major, *end == ':' ? strtoul(end + 1, NULL, 10) : 0);
+}
+
 /* The type of the filesystem by the table of mounts: of several on one device, the last. */
 static void find_type(const struct place *place, char type[64])
 {
@@ -163,10 +176,8 @@ static void find_type(const struct place *place, char type[64])
 	FILE *file = fopen("/proc/self/mountinfo", "re");
 	snprintf(type, 64, "unknown");
 	while (file && fgets(line, sizeof(line), file)) {
-		unsigned device_major, device_minor;
 		char *behind = strstr(line, " - ");
-		if (!behind || sscanf(line, "%*d %*d %u:%u", &device_major, &device_minor) != 2 ||
-		    makedev(device_major, device_minor) != place->found.st_dev)
+		if (!behind || device_of(line) != place->found.st_dev)
 			continue;
 		behind += strlen(" - ");
 		snprintf(type, 64, "%.*s", (int)strcspn(behind, " \n"), behind);
