@@ -7,6 +7,7 @@ An edit is built, and its own tests run first, then all that are quick, then the
 notices is a hole in the suite. With --stages 1 or 2, the later ones are left out. What came of each is kept in DIR/edits.jsonl (build/edits), from which a later run goes on."""
 
 import argparse
+import filecmp
 import glob
 import json
 import os
@@ -111,13 +112,20 @@ def read_edits(path):
 
 
 def copy_tree(tree):
-    """The files that git knows, or would; none that was built."""
-    shutil.rmtree(tree, ignore_errors=True)
+    """The files that git knows, or would; none that was built. What is there already is left alone, or built again: an object of an edit may be
+    younger than the file without it."""
     listed = subprocess.run(["git", "-C", TOP, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], check=True, capture_output=True)
-    for name in listed.stdout.decode().split("\0"):
-        if name and os.path.lexists(os.path.join(TOP, name)):
-            os.makedirs(os.path.dirname(os.path.join(tree, name)), exist_ok=True)
-            shutil.copy2(os.path.join(TOP, name), os.path.join(tree, name))
+    names = {name for name in listed.stdout.decode().split("\0") if name and os.path.lexists(os.path.join(TOP, name))}
+    for folder, _, files in os.walk(tree):
+        for file in files:
+            if os.path.relpath(os.path.join(folder, file), tree) not in names:
+                os.unlink(os.path.join(folder, file))
+    for name in names:
+        source, copy = os.path.join(TOP, name), os.path.join(tree, name)
+        if not os.path.exists(copy) or not filecmp.cmp(source, copy, shallow=False):
+            os.makedirs(os.path.dirname(copy), exist_ok=True)
+            shutil.copyfile(source, copy)
+            shutil.copymode(source, copy)
 
 
 def build(tree, where, config, targets=("all",)):
