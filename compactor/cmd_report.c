@@ -115,7 +115,7 @@ static int show_table(struct answer *answer, FILE *stream)
 		return STATUS_USAGE;
 	report.names = &answer->view.names;
 	report_open(&report);
-	int error = report_gather(&report, &answer->view, answer->whole, answer->own_zone);
+	int error = report_gather(&report, &answer->view, answer->whole, answer->time_zone);
 	if (!error)
 		error = report_make_lines(&report, &lines, asked->order, asked->top_lines);
 	if (!error && asked->json) {
@@ -181,7 +181,7 @@ static int show(struct answer *answer, FILE *stream)
 	if (!error)
 		error = set_zone(answer);
 	if (!error && (is_status || asked->budget_period))
-		error = report_find_status(&answer->status, asked, &answer->view, answer->whole, answer->own_zone,
+		error = report_find_status(&answer->status, asked, &answer->view, answer->whole, answer->time_zone,
 					   is_status, answer->now_ns);
 	if (error)
 		return error;

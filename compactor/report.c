@@ -630,17 +630,9 @@ bool report_add_call(struct report *report, const struct report_call *call, bool
 	return true;
 }
 
-static int compare_quarters(const void *left, const void *right)
-{
-	int32_t a = *(const int32_t *)left, b = *(const int32_t *)right;
-	return (a > b) - (a < b);
-}
-
 void report_set_blocks(struct report *report, int32_t *quarters, size_t count)
 {
 	size_t blocks = 0;
-	if (count)
-		qsort(quarters, count, sizeof(*quarters), compare_quarters);
 	for (size_t i = 0; i < count; i++)
 		if (!blocks || quarters[i] - quarters[blocks - 1] >= REPORT_BLOCK_QUARTERS)
 			quarters[blocks++] = calendar_hour_of(&report->hour, quarters[i]);

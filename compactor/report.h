@@ -109,7 +109,7 @@ struct report_call {
 /* Add it, if it is wanted: all of it, or, unless `counted`, only what rows and quarters do not tell. False: it is not of the period. */
 bool report_add_call(struct report *report, const struct report_call *call, bool counted);
 
-/* Out of what the blocks are made, all quarters with calls, in any order; one list, malloc'd, that is the report's from then on. */
+/* Out of what the blocks are made, all quarters with calls, in order; malloc'd, and the report's from then on. */
 void report_set_blocks(struct report *report, int32_t *quarters, size_t count);
 
 /* Do keys need blocks? */

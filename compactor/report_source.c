@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "os.h"
 #include "report_scan.h"
@@ -22,20 +23,30 @@ static int add_quarters(void *arg, const struct facts_parts *parts)
 
 /* ---- blocks ---------------------------------------------------------------------------------------------------- */
 
+struct quarter_calls {
+	int32_t quarter;
+	int64_t calls;
+};
+
 struct quarter_list {
-	int32_t *items;
+	struct quarter_calls *items;
 	size_t count, room;
 	int error;
 };
 
-static void add_quarter_number(void *arg, const struct ul_sum *quarter)
+static void list_quarter(void *arg, const struct ul_sum *quarter)
 {
 	struct quarter_list *list = arg;
-	if (quarter->calls <= 0 || list->error || (list->count && list->items[list->count - 1] == quarter->number))
+	struct quarter_calls *last = list->count ? &list->items[list->count - 1] : NULL;
+	if (list->error)
 		return;
+	if (last && last->quarter == quarter->number) {
+		last->calls += quarter->calls;
+		return;
+	}
 	if (list->count == list->room) {
 		size_t room = list->room ? 2 * list->room : 1024;
-		int32_t *items = os_reallocate(list->items, room, sizeof(*items));
+		struct quarter_calls *items = os_reallocate(list->items, room, sizeof(*items));
 		if (!items) {
 			list->error = -ENOMEM;
 			return;
@@ -43,7 +54,7 @@ static void add_quarter_number(void *arg, const struct ul_sum *quarter)
 		list->items = items;
 		list->room = room;
 	}
-	list->items[list->count++] = quarter->number;
+	list->items[list->count++] = (struct quarter_calls){quarter->number, quarter->calls};
 }
 
 /* Each quarter of some days. */
@@ -67,42 +78,75 @@ static int visit_quarters(void *arg, const struct facts_parts *parts)
 
 static int compare_quarters(const void *left, const void *right)
 {
-	int32_t a = *(const int32_t *)left, b = *(const int32_t *)right;
+	int32_t a = ((const struct quarter_calls *)left)->quarter, b = ((const struct quarter_calls *)right)->quarter;
 	return (a > b) - (a < b);
 }
 
-/* Is there, before this day, a pause after which a block begins whatever was before it? */
-static bool has_pause(struct quarter_list *list, int32_t before_day)
+/* Bring the list in order, each quarter once. */
+static void join_quarters(struct quarter_list *list)
 {
+	size_t joined = 0;
 	if (list->count)
 		qsort(list->items, list->count, sizeof(*list->items), compare_quarters);
-	for (size_t i = 1; i < list->count && calendar_quarter_day(list->items[i - 1]) < before_day; i++)
-		if (list->items[i] - list->items[i - 1] > REPORT_BLOCK_QUARTERS)
+	for (size_t i = 0; i < list->count; i++) {
+		if (joined && list->items[joined - 1].quarter == list->items[i].quarter)
+			list->items[joined - 1].calls += list->items[i].calls;
+		else
+			list->items[joined++] = list->items[i];
+	}
+	list->count = joined;
+}
+
+/* Is there, before this day, a pause after which a block begins whatever was before it? */
+static bool has_pause(const struct quarter_list *list, int32_t before_day)
+{
+	const struct quarter_calls *before = NULL;
+	for (size_t i = 0; i < list->count; i++) {
+		const struct quarter_calls *quarter = &list->items[i];
+		if (quarter->calls <= 0)
+			continue;
+		if (before && calendar_quarter_day(before->quarter) >= before_day)
+			return false;
+		if (before && quarter->quarter - before->quarter > REPORT_BLOCK_QUARTERS)
 			return true;
+		before = quarter;
+	}
 	return false;
+}
+
+/* Hand the quarters that have calls to the report. */
+static int set_blocks(struct report *report, const struct quarter_list *list)
+{
+	int32_t *quarters = os_allocate(list->count + 1, sizeof(*quarters));
+	size_t count = 0;
+	if (!quarters)
+		return -ENOMEM;
+	for (size_t i = 0; i < list->count; i++)
+		if (list->items[i].calls > 0)
+			quarters[count++] = list->items[i].quarter;
+	report_set_blocks(report, quarters, count);
+	return 0;
 }
 
 /* Where a block begins depends on the one before it: so days are read back to a pause as long as a block, or to the first one. */
 static int make_blocks(struct report *report, struct view *view, const struct checkpoint *whole)
 {
 	struct quarter_list list = {0};
-	struct quarter_visit each = {add_quarter_number, &list};
+	struct quarter_visit each = {list_quarter, &list};
 	int64_t oldest = whole->day_count ? whole->days[0].day : 0, until = (int64_t)report->last_day + OTHER_ZONE_DAYS;
 	int64_t from = (int64_t)report->first_day - OTHER_ZONE_DAYS - 1;
 	int error = 0;
 	for (int64_t step = 4; !error && until >= oldest; step *= 2) {
 		from = from < oldest ? oldest : from;
 		error = view_visit_parts(view, whole, (int32_t)from, (int32_t)until, visit_quarters, &each);
+		join_quarters(&list);
 		if (error || list.error || has_pause(&list, report->first_day - 1))
 			break;
 		until = from - 1;
 		from -= step;
 	}
-	error = error ? error : list.error;
-	if (error)
-		free(list.items);
-	else
-		report_set_blocks(report, list.items, list.count);
+	error = error ? error : list.error ? list.error : set_blocks(report, &list);
+	free(list.items);
 	return error;
 }
 
@@ -139,9 +183,10 @@ static int count_calls(struct report *report, struct view *view, const struct ch
 	return error;
 }
 
-int report_gather(struct report *report, struct view *view, const struct checkpoint *whole, bool own_zone)
+int report_gather(struct report *report, struct view *view, const struct checkpoint *whole, const char *time_zone)
 {
 	int64_t calls;
+	bool own_zone = !strcmp(time_zone, view->directory.conf.time_zone);
 	int error = report_needs_blocks(report) ? make_blocks(report, view, whole) : 0;
 	if (error)
 		return error;

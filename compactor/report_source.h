@@ -8,8 +8,8 @@
 #include "report.h"
 #include "view.h"
 
-/* Fill an opened report. `whole` is the checkpoint with what is pending; `own_zone`: the process's time zone is the log's. What has to be left out
+/* Fill an opened report. `whole` is the checkpoint with what is pending; `time_zone` is the process's, by which its days are cut. What has to be left out
  * becomes a finding. 0 or a negative code. */
-int report_gather(struct report *report, struct view *view, const struct checkpoint *whole, bool own_zone);
+int report_gather(struct report *report, struct view *view, const struct checkpoint *whole, const char *time_zone);
 
 #endif

@@ -13,7 +13,7 @@
 
 /* Sum the calls that are asked for up by one key, or all together. The report is to be closed in any case. */
 static int sum_up(struct report *report, const struct asked *asked, struct view *view, const struct checkpoint *whole,
-		  bool own_zone, const char *key, int32_t first_day, int32_t last_day)
+		  const char *time_zone, const char *key, int32_t first_day, int32_t last_day)
 {
 	struct report_grouping *shown = &report->groupings[GROUPS_SHOWN];
 	*report = asked->report;
@@ -26,7 +26,7 @@ static int sum_up(struct report *report, const struct asked *asked, struct view 
 	if (key && report_find_key(report, key, &shown->keys[0]))
 		shown->key_count = 1;
 	report_open(report);
-	return report_gather(report, view, whole, own_zone);
+	return report_gather(report, view, whole, time_zone);
 }
 
 /* All that a report counted. */
@@ -37,10 +37,10 @@ static struct ul_sum sum_of_all(const struct report *report)
 }
 
 static int sum_days(struct ul_sum *sum, const struct asked *asked, struct view *view, const struct checkpoint *whole,
-		    bool own_zone, int32_t first_day, int32_t last_day)
+		    const char *time_zone, int32_t first_day, int32_t last_day)
 {
 	struct report report;
-	int error = sum_up(&report, asked, view, whole, own_zone, NULL, first_day, last_day);
+	int error = sum_up(&report, asked, view, whole, time_zone, NULL, first_day, last_day);
 	if (!error)
 		*sum = sum_of_all(&report);
 	report_close(&report);
@@ -49,10 +49,10 @@ static int sum_days(struct ul_sum *sum, const struct asked *asked, struct view *
 
 /* The block that now is in, if one has begun; it may have begun yesterday. */
 static int find_block(struct report_status *status, const struct asked *asked, struct view *view,
-		      const struct checkpoint *whole, bool own_zone, int32_t today, int64_t now_ns)
+		      const struct checkpoint *whole, const char *time_zone, int32_t today, int64_t now_ns)
 {
 	struct report report;
-	int error = sum_up(&report, asked, view, whole, own_zone, "block", today - 1, today);
+	int error = sum_up(&report, asked, view, whole, time_zone, "block", today - 1, today);
 	const struct table *groups = &report.groupings[GROUPS_SHOWN].groups;
 	int32_t now = quarter_of(now_ns);
 	for (size_t i = 0; i < report.block_count && !error; i++) {
@@ -72,7 +72,7 @@ static int find_block(struct report_status *status, const struct asked *asked, s
 }
 
 int report_find_status(struct report_status *status, const struct asked *asked, struct view *view,
-		       const struct checkpoint *whole, bool own_zone, bool full, int64_t now_ns)
+		       const struct checkpoint *whole, const char *time_zone, bool full, int64_t now_ns)
 {
 	struct calendar calendar = {0};
 	int32_t today = calendar_day(&calendar, now_ns);
@@ -80,13 +80,14 @@ int report_find_status(struct report_status *status, const struct asked *asked, 
 	int error = 0;
 	*status = (struct report_status){0};
 	if (full)
-		error = sum_days(&status->today, asked, view, whole, own_zone, today, today);
+		error = sum_days(&status->today, asked, view, whole, time_zone, today, today);
 	if (!error && full)
-		error = sum_days(&status->month, asked, view, whole, own_zone, month, today);
+		error = sum_days(&status->month, asked, view, whole, time_zone, month, today);
 	if (!error && full)
-		error = find_block(status, asked, view, whole, own_zone, today, now_ns);
+		error = find_block(status, asked, view, whole, time_zone, today, now_ns);
 	if (!error && asked->budget_period)
-		error = sum_days(&status->budget, asked, view, whole, own_zone, asked_budget_from(asked, today), today);
+		error = sum_days(&status->budget, asked, view, whole, time_zone, asked_budget_from(asked, today),
+				 today);
 	return error;
 }
 

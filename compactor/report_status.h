@@ -16,9 +16,9 @@ struct report_status {
 	int64_t block_left_ns;
 };
 
-/* Only calls that `asked` lets through; the block, and the sums of today and this month, if `full`. Days are of the process's time zone. 0 or a negative code. */
+/* Only calls that `asked` lets through; the block, and the sums of today and this month, if `full`. Days are of this time zone, the process's. 0 or a negative code. */
 int report_find_status(struct report_status *status, const struct asked *asked, struct view *view,
-		       const struct checkpoint *whole, bool own_zone, bool full, int64_t now_ns);
+		       const struct checkpoint *whole, const char *time_zone, bool full, int64_t now_ns);
 
 /* One line. */
 void report_print_status(FILE *stream, const struct report_status *status, const struct asked *asked);

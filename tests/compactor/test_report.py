@@ -254,12 +254,16 @@ class Groupings(ReportTest):
         for number, moment in enumerate(moments[:150]):
             make_call(pick, first, moment, number)
         # A call and what takes it back; sums of older days.
+        # A call alone in its quarter is taken back after it was folded: no block begins with it any more.
+        alone = {"cost": 10**12, "call_id": b"alone"}
+        first.call(start - 400000, **alone)
         taken = {"provider": "openai", "model": "gpt-4o", "cost": 5 * 10**12, "tokens": (9, 9, 9, 9, 9, 9), "latency": 77, "call_id": b"back"}
         first.call(start + 5000, **taken)
         first.call(start + 5000, reversal=True, **taken)
         for scope in (1, 2, 3):
             first.balance(start + 90000 * scope, 10 * scope, 1000 * scope, 10**12 * scope, scope)
         self.compact()
+        second.call(start - 400000, reversal=True, **alone)
         for number, moment in enumerate(moments[150:]):
             make_call(pick, second, moment, 1000 + number)
         self.truth = Truth(self.log, self.zone, self.group_by)
