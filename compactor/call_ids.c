@@ -251,6 +251,9 @@ static int read_group(struct call_ids *ids, const struct segments *segments, con
 	error = names_init(&reading.names);
 	if (!error) {
 		error = group_visit(&reading.reader, folded, false, visit, &reading, &counts);
+		/* Else what a call names, and with it whether it is another one, is not known. */
+		if (!error)
+			error = reading.reader.error;
 		names_clear(&reading.names);
 	}
 	table_clear(&reading.models);
@@ -278,6 +281,8 @@ static bool read_set(struct call_ids *ids, const struct ul_directory *directory,
 	name[text.bytes] = '\0';
 	store_read_named(directory->fd, name, UL_CONTAINER_IDS, &directory->conf.log_id, named->checksum, &file);
 	bool sound = file.state == FILE_SOUND;
+	/* The segments have the ids too, but not those of segments that were deleted. */
+	*error = file.state == FILE_NEWER ? USAGELOG_ERROR_NEWER : file.error;
 	uint64_t count = 0;
 	const struct ul_id_record *records =
 		sound ? ul_container_records(&file.container, UL_SECTION_IDS, &count) : NULL;

@@ -67,7 +67,8 @@ static int make_fragment(struct fragment *fragment, const struct call_format *fo
 {
 	static const char none[] = "{}";
 	size_t head_bytes, tail_bytes;
-	FILE *head = open_memstream(&fragment->head, &head_bytes), *tail = open_memstream(&fragment->tail, &tail_bytes);
+	FILE *head = os_memory_stream(&fragment->head, &head_bytes),
+	     *tail = os_memory_stream(&fragment->tail, &tail_bytes);
 	if (head && tail && text_class == UL_CLASS_MODEL)
 		make_model(format, head, tail, text, bytes);
 	else if (head && tail)

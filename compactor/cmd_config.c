@@ -38,11 +38,19 @@ static void clear_list(char **items, size_t *count)
 		free(items[--*count]);
 }
 
+static char *copy_of(const char *text)
+{
+	char *copy = os_duplicate(text);
+	if (!copy)
+		complain("there is no memory; nothing was changed");
+	return copy;
+}
+
 /* Replace a list by the parts of `value`; an empty value is an empty list. */
 static bool set_list(const char *name, char **items, size_t *count, size_t most, const char *value,
 		     const char *separator)
 {
-	char *copy = os_duplicate(value), *rest = copy;
+	char *copy = copy_of(value), *rest = copy;
 	bool good = copy;
 	clear_list(items, count);
 	for (char *item; good && *value && (item = strsep(&rest, separator));) {
@@ -57,7 +65,7 @@ static bool set_list(const char *name, char **items, size_t *count, size_t most,
 			good = false;
 			break;
 		}
-		items[*count] = os_duplicate(item);
+		items[*count] = copy_of(item);
 		good = items[*count];
 		*count += good;
 	}
@@ -85,7 +93,7 @@ static bool set_text(const char *name, char **text, const char *value)
 			 name);
 		return false;
 	}
-	char *copy = os_duplicate(value);
+	char *copy = copy_of(value);
 	if (!copy)
 		return false;
 	free(*text);
@@ -226,7 +234,7 @@ static bool check_fallbacks(const struct ul_directory *directory)
 	bool own_known = !os_stat(directory->fd, &own);
 	for (size_t i = 0; i < conf->fallback_count; i++) {
 		/* One that is not there yet is made when it is needed. */
-		known[i] = !stat(conf->fallbacks[i], &found[i]);
+		known[i] = !os_stat_path(conf->fallbacks[i], &found[i]);
 		if (!known[i])
 			continue;
 		if (own_known && found[i].st_dev == own.st_dev && found[i].st_ino == own.st_ino) {

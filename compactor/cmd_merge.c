@@ -16,7 +16,8 @@
 static int write_output(const char *path, const void *bytes, size_t size_bytes)
 {
 	const char *slash = strrchr(path, '/');
-	char *directory = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : os_duplicate(".");
+	char *directory =
+		slash ? os_duplicate_part(path, slash == path ? 1 : (size_t)(slash - path)) : os_duplicate(".");
 	int fd = directory ? os_open_directory(directory) : -ENOMEM;
 	int error = fd < 0 ? fd : store_write(fd, slash ? slash + 1 : path, bytes, size_bytes);
 	if (!error)

@@ -246,7 +246,7 @@ static int show_frame(const struct asked *asked, const char *log, bool shown)
 {
 	char *text = NULL;
 	size_t bytes;
-	FILE *stream = open_memstream(&text, &bytes);
+	FILE *stream = os_memory_stream(&text, &bytes);
 	int status = stream ? show_once(asked, log, stream) : STATUS_FILES;
 	if (stream && fclose(stream))
 		status = STATUS_FILES;

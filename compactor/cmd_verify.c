@@ -7,6 +7,7 @@
 
 #include "command.h"
 #include "money.h"
+#include "os.h"
 #include "verify.h"
 
 /* A compactor that commits meanwhile takes files away that were to be looked at. */
@@ -137,8 +138,14 @@ static cJSON *make_json(const struct verification *found, int status)
 	return NULL;
 }
 
+static void *json_allocate(size_t bytes)
+{
+	return os_allocate(1, bytes);
+}
+
 static int print_json(const struct verification *found, int status)
 {
+	cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = json_allocate, .free_fn = free});
 	cJSON *object = make_json(found, status);
 	char *text = object ? cJSON_Print(object) : NULL;
 	if (text)

@@ -62,20 +62,18 @@ void print_safely(FILE *stream, const char *text, size_t bytes)
 
 void complain(const char *format, ...)
 {
-	char *message = NULL;
 	va_list args;
 	va_start(args, format);
-	int length = vasprintf(&message, format, args);
+	char *message = os_format_args(format, args);
 	va_end(args);
 	progress_clear();
 	fputs("usagelog: ", stderr);
-	if (length < 0)
-		fputs("no memory for a message", stderr);
+	if (message)
+		print_safely(stderr, message, strlen(message));
 	else
-		print_safely(stderr, message, (size_t)length);
+		fputs("no memory for a message", stderr);
 	fputc('\n', stderr);
-	if (length >= 0)
-		free(message);
+	free(message);
 }
 
 /* ---- suggestions --------------------------------------------------------------------------------------------- */

@@ -539,8 +539,15 @@ static int write_ids(struct run *run)
 	const struct ul_id_record *records = NULL;
 	if (!run->pass.fold.id_change_count && !run->ids_lost)
 		return 0;
-	if (!run->rebuild && !run->ids_lost)
+	if (!run->rebuild && !run->ids_lost) {
 		read_ids(run, &run->state.checkpoint, &file, &named);
+		/* It was sound a moment ago. */
+		if (*named.name && file.state != FILE_SOUND) {
+			int error = file.error ? file.error : -EIO;
+			stored_file_clear(&file);
+			return fail(run, error, named.name);
+		}
+	}
 	if (file.state == FILE_SOUND && file.bytes)
 		records = ul_container_records(&file.container, UL_SECTION_IDS, &count);
 	int error = apply_ids(run, records, (size_t)count);
@@ -700,6 +707,8 @@ static int compare_old_fact(void *arg, const char *name)
 	if (!store_parse_fact_name(name, &day, &generation) || generation >= run->generation)
 		return 0;
 	store_read(run->directory->fd, name, UL_CONTAINER_FACTS, &run->directory->conf.log_id, &file);
+	if (file.state == FILE_UNREADABLE)
+		return file.error;
 	const struct ul_day *has = checkpoint_find_day(run->next, day);
 	struct facts had;
 	facts_init(&had, day);
@@ -873,7 +882,9 @@ static int take_marks(struct run *run)
 	struct stored_file file;
 	struct checkpoint base = {0};
 	store_read(run->directory->fd, "checkpoint.base", UL_CONTAINER_CHECKPOINT, &run->directory->conf.log_id, &file);
-	int error = file.state == FILE_SOUND ? checkpoint_load(&base, run->names, &file.container) : 0;
+	int error = file.state == FILE_NEWER ? USAGELOG_ERROR_NEWER : file.error;
+	if (file.state == FILE_SOUND)
+		error = checkpoint_load(&base, run->names, &file.container);
 	for (size_t i = 0; i < base.segment_count && !error; i++) {
 		const struct segment_state *held = &base.segments[i];
 		struct segment_state *known = checkpoint_find_segment(&run->state.checkpoint, &held->record.id);

@@ -33,7 +33,7 @@ void doctor_say(struct doctor *doctor, const char *name, enum check_state state,
 	int length = vasprintf(&given, format, args);
 	va_end(args);
 	/* Paths may hold anything. */
-	FILE *stream = length < 0 ? NULL : open_memstream(&text, &bytes);
+	FILE *stream = length < 0 ? NULL : os_memory_stream(&text, &bytes);
 	if (stream) {
 		print_safely(stream, given, (size_t)length);
 		fclose(stream);

@@ -691,6 +691,9 @@ int fold_group(struct fold *fold, struct group_reader *reader, uint32_t group_nu
 		error = settle_pages(fold);
 	if (!error)
 		error = settle_candidates(fold);
+	/* A name that could not be read is not unknown. */
+	if (!error)
+		error = reader->error;
 	lock_names(fold);
 	if (!fold->error && (fold->names->error || error == -ENOMEM))
 		fold->error = -ENOMEM;

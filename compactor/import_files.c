@@ -107,8 +107,8 @@ static int add_directory(struct import_files *files, const char *operand)
 		return -ENAMETOOLONG;
 	memcpy(path, operand, bytes);
 	path[bytes] = '\0';
-	int fd = open(operand, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int error = fd < 0 ? -errno : walk(files, fd, path, 0);
+	int fd = os_open_directory(operand);
+	int error = fd < 0 ? fd : walk(files, fd, path, 0);
 	if (error) {
 		complain("%s: cannot be read: %s; nothing was recorded", path, strerror(-error));
 		return STATUS_FILES;

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "os.h"
 
@@ -75,12 +74,9 @@ static int fill(struct lines *lines)
 	size_t wanted = BLOCK_BYTES;
 	if (wanted > lines->bytes_max - lines->bytes_read)
 		wanted = (size_t)(lines->bytes_max - lines->bytes_read);
-	ssize_t got;
-	do
-		got = wanted ? read(lines->fd, lines->buffer + lines->end, wanted) : 0;
-	while (got < 0 && errno == EINTR);
+	ssize_t got = wanted ? os_read_next(lines->fd, lines->buffer + lines->end, wanted) : 0;
 	if (got < 0)
-		return -errno;
+		return (int)got;
 	lines->ended = !got;
 	lines->end += (size_t)got;
 	lines->bytes_read += (uint64_t)got;

@@ -135,10 +135,8 @@ static char *read_whole(struct import_run *run, size_t *bytes, bool quiet)
 			text = more;
 			room *= 2;
 		}
-		got = read(this_file(run)->source.fd, text + used, room - used);
-		if (got < 0 && errno == EINTR)
-			got = 1;
-		else if (got > 0)
+		got = os_read_next(this_file(run)->source.fd, text + used, room - used);
+		if (got > 0)
 			used += (size_t)got;
 	}
 	if (text && !got) {

@@ -19,11 +19,9 @@ static int copy_all(int from, int to)
 	char block[COPY_BYTES];
 	uint64_t offset = 0;
 	for (;;) {
-		ssize_t got = read(from, block, sizeof(block));
-		if (got < 0 && errno == EINTR)
-			continue;
+		ssize_t got = os_read_next(from, block, sizeof(block));
 		if (got <= 0)
-			return got ? -errno : 0;
+			return (int)got;
 		int error = os_write(to, block, (size_t)got, offset);
 		if (error)
 			return error;
@@ -35,15 +33,7 @@ static int copy_all(int from, int to)
 static int open_temporary(void)
 {
 	const char *directory = getenv("TMPDIR");
-	char path[4096];
-	if (!directory || *directory != '/')
-		directory = "/tmp";
-	snprintf(path, sizeof(path), "%s/usagelog.XXXXXX", directory);
-	int fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	unlink(path);
-	return fd;
+	return os_open_temporary(directory && *directory == '/' ? directory : "/tmp");
 }
 
 static int spool(struct import_source *source, const char *name)
@@ -74,7 +64,7 @@ static int look_at(struct import_source *source, const char *name)
 		complain("%s: cannot be read: %s", name, strerror(-error));
 		return STATUS_FILES;
 	}
-	off_t start = lseek(source->fd, 0, SEEK_CUR);
+	int64_t start = os_seek(source->fd, 0, SEEK_CUR);
 	source->seekable = S_ISREG(found.st_mode) && start >= 0;
 	if (source->seekable) {
 		source->start = (uint64_t)start;
@@ -90,10 +80,10 @@ int import_source_open(struct import_source *source, const char *operand, bool t
 	const char *name = standard ? "(standard input)" : operand;
 	*source = (struct import_source){.bytes = UINT64_MAX};
 	/* The user's own file, under any name: a link is followed, unlike in the log, and below a directory. */
-	source->fd = standard ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
-			      : open(operand, O_RDONLY | O_CLOEXEC | O_NOCTTY | (below ? O_NOFOLLOW | O_NONBLOCK : 0));
+	source->fd =
+		standard ? os_duplicate_fd(STDIN_FILENO) : os_open_any(operand, below ? O_NOFOLLOW | O_NONBLOCK : 0);
 	if (source->fd < 0) {
-		complain("%s: cannot be opened: %s", name, strerror(errno));
+		complain("%s: cannot be opened: %s", name, strerror(-source->fd));
 		return STATUS_FILES;
 	}
 	int status = look_at(source, name);
@@ -118,5 +108,6 @@ int import_source_rewind(struct import_source *source)
 	source->moved = true;
 	if (!source->seekable)
 		return first ? 0 : -ESPIPE;
-	return lseek(source->fd, (off_t)source->start, SEEK_SET) < 0 ? -errno : 0;
+	int64_t found = os_seek(source->fd, (int64_t)source->start, SEEK_SET);
+	return found < 0 ? (int)found : 0;
 }

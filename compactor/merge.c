@@ -116,7 +116,7 @@ static int make_groups(struct segments *segments)
 		if (last && memcmp(&last->id, &file->id, sizeof(file->id)) == 0)
 			last->file_count++;
 		else
-			segments->groups[segments->group_count++] = (struct segment_group){file->id, file, 1, false};
+			segments->groups[segments->group_count++] = (struct segment_group){file->id, file, 1, false, 0};
 	}
 	return 0;
 }
@@ -517,13 +517,18 @@ bool group_slot(struct group_reader *reader, uint32_t number, struct ul_slot *sl
 	/* Not the end that the files had when they were opened: what a call of a live writer names may lie beyond it. */
 	if (number < reader->first_slot || number >= reader->group->files[0].size_bytes / UL_SLOT_BYTES)
 		return false;
+	int error = 0;
 	for (uint32_t i = 0; i < reader->reader_count; i++) {
-		if (ul_reader_read(&reader->readers[i], number, 1, slot) ||
-		    ul_reader_classify(&reader->readers[i], number, slot) != UL_SLOT_VALID)
+		int failed = ul_reader_read(&reader->readers[i], number, 1, slot);
+		if (failed)
+			error = failed;
+		if (failed || ul_reader_classify(&reader->readers[i], number, slot) != UL_SLOT_VALID)
 			continue;
 		note_named(reader, i, number);
 		return true;
 	}
+	if (error)
+		reader->error = error;
 	return false;
 }
 
@@ -540,14 +545,14 @@ ssize_t group_text(struct group_reader *reader, uint32_t number, enum ul_class t
 	struct ul_slot slot;
 	if (!group_slot(reader, number, &slot) || ul_slot_kind(&slot) != UL_KIND_DEFINITION ||
 	    slot.word >> 28 != text_class)
-		return USAGELOG_ERROR_SEGMENT;
+		return reader->error ? reader->error : USAGELOG_ERROR_SEGMENT;
 	uint32_t bytes = slot.word & UL_SLOT_MASK;
 	for (uint32_t offset = 0; offset < bytes; offset += UL_CHUNK_BYTES) {
 		uint32_t chunk = bytes - offset < UL_CHUNK_BYTES ? bytes - offset : UL_CHUNK_BYTES;
 		uint32_t next = slot.tag & UL_SLOT_MASK;
 		if (offset && (!group_slot(reader, next, &slot) || ul_slot_kind(&slot) != UL_KIND_CONTINUATION ||
 			       slot.word != offset))
-			return USAGELOG_ERROR_SEGMENT;
+			return reader->error ? reader->error : USAGELOG_ERROR_SEGMENT;
 		memcpy(out + offset, slot.body.text, chunk);
 	}
 	/* The last chunk leads nowhere. */

@@ -34,6 +34,7 @@ struct segment_group {
 	struct segment_file *files;
 	uint32_t file_count;
 	bool excluded; /* for whoever uses it: it could not be read or synced in this run */
+	int error;     /* why; 0: another reason */
 };
 
 struct segments {
@@ -78,6 +79,7 @@ struct group_reader {
 	uint64_t **named;      /* the same of slots that were asked for by number: a bit for each page */
 	uint32_t reader_count;
 	uint32_t first_slot, end_slot;
+	int error; /* a slot that was asked for by number could not be read: what it would have said is not known */
 	group_bad_fn bad; /* NULL: nobody is told */
 	void *bad_arg;
 };

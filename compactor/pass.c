@@ -228,6 +228,7 @@ static int exclude(struct pass *pass, const struct part *part)
 	struct segment_group *group = &pass->segments->groups[part->group];
 	char id[UL_ID_TEXT_BYTES];
 	group->excluded = true;
+	group->error = part->error;
 	ul_id_format(id, &group->id);
 	if (part->error != -ENOENT)
 		findings_add(pass->findings, FINDING_LEFT_OUT,

@@ -134,6 +134,7 @@ int recovery_load(struct recovery_state *state, struct names *names, const struc
 	store_read(directory->fd, "checkpoint.previous", UL_CONTAINER_CHECKPOINT, &directory->conf.log_id, &previous);
 	state->current = current.state;
 	state->previous = previous.state;
+	state->previous_error = previous.error;
 	state->generation_max = seen.generation_max;
 	state->current_ctime_ns = ctime_of(directory->fd, "checkpoint");
 	state->decision = recovery_decide(current.state, previous.state, seen.facts_present);

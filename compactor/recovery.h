@@ -24,6 +24,7 @@ enum recovery recovery_decide(enum file_state current, enum file_state previous,
 struct recovery_state {
 	enum recovery decision;
 	enum file_state current, previous;
+	int previous_error;      /* if it is unreadable */
 	bool settings_changed;   /* the checkpoint was made under other settings: everything is folded anew */
 	uint64_t generation_max; /* of all fact files, id sets, price tables and checkpoints in sight */
 	uint64_t current_ctime_ns;

@@ -111,7 +111,7 @@ static char *print_to_memory(struct text *text, const char *head, struct ul_text
 {
 	char *out = NULL;
 	size_t bytes;
-	FILE *stream = open_memstream(&out, &bytes);
+	FILE *stream = os_memory_stream(&out, &bytes);
 	if (stream) {
 		fputs(head, stream);
 		print_safely(stream, name.text, name.bytes);

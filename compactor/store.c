@@ -282,25 +282,15 @@ bool store_is_draft_name(const char *name)
 
 int store_list(int directory, int (*visit)(void *arg, const char *name), void *arg)
 {
-	/* A descriptor of its own: readdir() moves the offset that duplicates share. */
-	int own = os_open(directory, ".", O_RDONLY | O_DIRECTORY);
-	if (own < 0)
-		return own;
-	DIR *stream = fdopendir(own);
-	if (!stream) {
-		os_close(own);
-		return -ENOMEM;
-	}
-	int result = 0;
-	while (!result) {
-		/* Only errno tells the end from a failure, and visits leave something of their own there. */
-		errno = 0;
-		const struct dirent *entry = readdir(stream);
-		if (!entry) {
-			result = -errno;
+	DIR *stream;
+	const char *name;
+	int result = os_list(directory, &stream);
+	if (result)
+		return result;
+	while ((result = os_list_next(stream, &name)) > 0) {
+		result = visit(arg, name);
+		if (result)
 			break;
-		}
-		result = visit(arg, entry->d_name);
 	}
 	closedir(stream);
 	return result;

@@ -498,8 +498,11 @@ struct ul_message summary_path(const struct ul_directory *directory)
 static bool is_own_file(const struct ul_directory *directory, int fd, const char *name)
 {
 	struct stat there, ours;
-	return store_is_reserved_name(name) && !os_stat(fd, &there) && !os_stat(directory->fd, &ours) &&
-	       there.st_dev == ours.st_dev && there.st_ino == ours.st_ino;
+	if (!store_is_reserved_name(name))
+		return false;
+	/* What cannot be told apart is not overwritten. */
+	return os_stat(fd, &there) || os_stat(directory->fd, &ours) ||
+	       (there.st_dev == ours.st_dev && there.st_ino == ours.st_ino);
 }
 
 int summary_write(const struct ul_directory *directory, const char *text, struct ul_message *why)

@@ -48,12 +48,13 @@ static void say(struct verification *found, struct checked_file *file, const cha
 
 static void say(struct verification *found, struct checked_file *file, const char *format, ...)
 {
-	char text[1024], *whole = NULL;
+	char text[1024];
 	va_list args;
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	if (asprintf(&whole, "%s%s%s", file->text, *file->text ? "; " : "", text) < 0) {
+	char *whole = os_format("%s%s%s", file->text, *file->text ? "; " : "", text);
+	if (!whole) {
 		found->error = -ENOMEM;
 		return;
 	}
@@ -93,6 +94,15 @@ static void add_line(struct verification *found, const char *name, enum verdict 
 		residue(found, file);
 	if (*text)
 		say(found, file, "%s", text);
+}
+
+static void add_unreadable(struct verification *found, const char *name, int error)
+{
+	struct checked_file *checked = add_file(found, name);
+	if (!checked)
+		return;
+	unreadable(found, checked);
+	say(found, checked, "cannot be read: %s", usagelog_strerror(error));
 }
 
 void verification_clear(struct verification *found)
@@ -135,8 +145,12 @@ static int check_model(struct segment_check *check, uint32_t slot)
 	struct model_check *model = table_get(&check->models, key);
 	if (!model)
 		return -ENOMEM;
-	if (!model->known)
-		model->damaged = group_text(check->whole, slot, UL_CLASS_MODEL, text) < 0;
+	if (!model->known) {
+		ssize_t bytes = group_text(check->whole, slot, UL_CLASS_MODEL, text);
+		if (check->whole->error)
+			return check->whole->error;
+		model->damaged = bytes < 0;
+	}
 	model->known = 1;
 	check->nameless += model->damaged;
 	if (!model->damaged)
@@ -261,7 +275,7 @@ static void read_segment(struct verification *found, const struct view *view, co
 	static const struct runs none;
 	/* The file alone, as a group of one. */
 	struct segment_file alone = *file;
-	struct segment_group group = {alone.id, &alone, 1, false};
+	struct segment_group group = {alone.id, &alone, 1, false, 0};
 	const struct segment_group *whole_group = group_of(&view->segments, file);
 	struct group_reader reader, whole = {0};
 	struct findings findings = {0};
@@ -393,6 +407,28 @@ struct refold {
 	bool complete; /* every folded slot is still there: the re-fold must equal */
 };
 
+/* Segments that could not be read: what they hold is not known, which is no damage. Those that are gone meanwhile are not among them. */
+static uint32_t unreadable_groups(const struct segments *segments)
+{
+	uint32_t count = 0;
+	for (size_t i = 0; i < segments->group_count; i++)
+		count += segments->groups[i].error && segments->groups[i].error != -ENOENT;
+	return count;
+}
+
+static void say_unreadable_groups(struct verification *found, const struct segments *segments)
+{
+	for (size_t i = 0; i < segments->group_count; i++) {
+		const struct segment_group *group = &segments->groups[i];
+		/* The lines of segment files come first, in the order of the files. */
+		struct checked_file *checked = &found->files[group->files - segments->files];
+		if (!group->error || group->error == -ENOENT)
+			continue;
+		unreadable(found, checked);
+		say(found, checked, "cannot be read: %s; its calls are not checked", usagelog_strerror(group->error));
+	}
+}
+
 static int refold(struct refold *again, struct view *view)
 {
 	again->pass = view->pending;
@@ -401,7 +437,8 @@ static int refold(struct refold *again, struct view *view)
 	again->pass.checkpoint = &view->state.checkpoint;
 	again->pass.again = true;
 	int error = pass_run(&again->pass);
-	again->complete = !view->state.settings_changed && !checkpoint_any_pruned(&view->state.checkpoint);
+	again->complete = !view->state.settings_changed && !checkpoint_any_pruned(&view->state.checkpoint) &&
+			  !unreadable_groups(&view->segments);
 	for (size_t i = 0; i < again->pass.fold.day_count && !error; i++) {
 		struct facts *facts = again->pass.fold.days[i];
 		const struct ul_day *day = checkpoint_find_day(&view->state.checkpoint, facts->day);
@@ -649,7 +686,7 @@ static void check_base_file(struct verification *found, const struct view *view,
 	else if (error == -EIO)
 		add_line(found, name, VERDICT_FAIL, "is damaged; delete it, and usagelog compact copies it anew");
 	else if (error)
-		add_line(found, name, VERDICT_FAIL, "cannot be read");
+		add_unreadable(found, name, error);
 }
 
 /* Does the base hold all slots of the segments that were deleted? */
@@ -674,7 +711,9 @@ static void check_base(struct verification *found, struct view *view)
 	store_read(view->directory.fd, "checkpoint.base", UL_CONTAINER_CHECKPOINT, &view->directory.conf.log_id, &file);
 	if (file.state == FILE_MISSING && checkpoint_any_pruned(&view->state.checkpoint))
 		add_line(found, "checkpoint.base", VERDICT_FAIL, "is missing; usagelog compact makes the base anew");
-	else if (file.state != FILE_MISSING && file.state != FILE_SOUND)
+	else if (file.state == FILE_UNREADABLE || file.state == FILE_NEWER)
+		add_unreadable(found, "checkpoint.base", file.error ? file.error : USAGELOG_ERROR_NEWER);
+	else if (file.state == FILE_DAMAGED)
 		add_line(found, "checkpoint.base", VERDICT_FAIL, "is damaged; usagelog compact makes the base anew");
 	if (file.state == FILE_SOUND)
 		found->error = checkpoint_load(&base, &view->names, &file.container);
@@ -850,6 +889,9 @@ static void check_checkpoints(struct verification *found, struct view *view, con
 	} else if (state->decision != RECOVERY_EMPTY) {
 		add_line(found, "checkpoint", VERDICT_FAIL, "is missing; usagelog compact goes on from what is sound");
 	}
+	if (state->previous == FILE_UNREADABLE || state->previous == FILE_NEWER)
+		add_unreadable(found, "checkpoint.previous",
+			       state->previous == FILE_NEWER ? USAGELOG_ERROR_NEWER : state->previous_error);
 	if (state->previous == FILE_DAMAGED)
 		add_line(found, "checkpoint.previous", VERDICT_FAIL, "is damaged; usagelog compact sets it aside");
 	else if (state->previous == FILE_SOUND)
@@ -862,6 +904,16 @@ static void check_checkpoints(struct verification *found, struct view *view, con
 /* What a summary says of the moment it was rendered in: members of "log", and, last of all, suspect_days and last_updated. */
 static const char *const of_the_moment[] = {"segments", "pending", "damaged", "dropped_at_least", "dropped_by_cause"};
 static const char last_of_the_moment[] = "\t\"suspect_days\":";
+
+/* Of a text that cannot be parsed only this tells whether that is the text's fault. */
+static bool json_lacked_memory;
+
+static void *json_allocate(size_t bytes)
+{
+	void *memory = os_allocate(1, bytes);
+	json_lacked_memory |= !memory;
+	return memory;
+}
 
 /* The parsed text without what depends on the moment; NULL: it is no JSON. */
 static cJSON *timeless(const char *text)
@@ -921,9 +973,14 @@ static void compare_summary(struct verification *found, struct view *view, const
 		return;
 	}
 	/* A zero byte ends the text, but not the file. */
+	json_lacked_memory = false;
+	cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = json_allocate, .free_fn = free});
 	cJSON *is = strlen(text) == file->size_bytes ? timeless(text) : NULL, *should = timeless(rendered);
-	if (is && !cJSON_Compare(is, should, true)) {
-		if (summary_generation(text) < (double)view->state.checkpoint.generation) {
+	double generation = is ? summary_generation(text) : -1;
+	if (json_lacked_memory) {
+		found->error = -ENOMEM;
+	} else if (is && !cJSON_Compare(is, should, true)) {
+		if (generation < (double)view->state.checkpoint.generation) {
 			residue(found, checked);
 			say(found, checked, "is older than the checkpoint; usagelog compact renders it anew");
 		} else {
@@ -951,6 +1008,8 @@ static void check_summary(struct verification *found, struct view *view)
 	int fd = os_open_directory(slash == path.text ? "/" : path.text);
 	if (fd >= 0)
 		store_read_bytes(fd, slash + 1, &file);
+	else if (fd != -ENOENT)
+		file = (struct stored_file){.state = FILE_UNREADABLE, .error = fd};
 	os_close(fd);
 	if (file.state == FILE_MISSING && !view->state.checkpoint.generation)
 		return;
@@ -978,17 +1037,20 @@ struct leftovers {
 	const struct view *view;
 };
 
-/* <segment id>.tmp that nobody locks. */
-static bool is_dead_segment(const struct view *view, const char *name)
+/* <segment id>.tmp that nobody locks: 1, 0 or -errno. */
+static int is_dead_segment(const struct view *view, const char *name)
 {
 	struct ul_id id;
 	if (strlen(name) != UL_ID_TEXT_BYTES - 1 + 4 || strcmp(name + UL_ID_TEXT_BYTES - 1, ".tmp") != 0 ||
 	    !ul_id_parse(&id, name))
-		return false;
+		return 0;
 	int fd = os_open(view->directory.fd, name, O_RDONLY);
-	bool dead = fd >= 0 && os_is_locked(fd) == 0;
+	int locked = fd < 0 ? fd : os_is_locked(fd);
 	os_close(fd);
-	return dead;
+	/* It has got its name meanwhile. */
+	if (locked == -ENOENT)
+		return 0;
+	return locked < 0 ? locked : !locked;
 }
 
 static int look_at_name(void *arg, const char *name)
@@ -997,7 +1059,12 @@ static int look_at_name(void *arg, const char *name)
 	const struct view *view = leftovers->view;
 	int32_t day;
 	uint64_t generation;
-	if (store_is_draft_name(name) || is_dead_segment(view, name)) {
+	int dead = store_is_draft_name(name) ? 1 : is_dead_segment(view, name);
+	if (dead < 0) {
+		add_unreadable(leftovers->found, name, dead);
+		return 0;
+	}
+	if (dead) {
 		add_line(leftovers->found, name, VERDICT_TAIL, "is left over by a process that died");
 		return 0;
 	}
@@ -1048,6 +1115,16 @@ static void check_identity(struct verification *found, struct view *view, const 
 	if (found->pruned)
 		snprintf(pruned, sizeof(pruned), " + %s deleted by retention", deleted);
 	bool holds = found->valid + found->pruned == found->folded + found->pending;
+	uint32_t unread = unreadable_groups(&view->segments);
+	if (!holds && unread) {
+		struct checked_file *checked = add_file(found, "identity");
+		if (!checked)
+			return;
+		unreadable(found, checked);
+		say(found, checked, "%u segment%s could not be read; whether all folded calls are there is not known",
+		    unread, unread == 1 ? "" : "s");
+		return;
+	}
 	snprintf(text, sizeof(text), "%s valid calls%s %s %s folded + %s pending%s", valid, pruned,
 		 holds ? "=" : "are not", folded, pending,
 		 holds ? "" : ": folded calls are missing from the segments, or damaged");
@@ -1089,7 +1166,10 @@ static void check_all(struct verification *found, struct view *view, struct refo
 		progress_add(view->segments.files[i].size_bytes);
 	}
 	progress_end();
+	if (found->error)
+		return;
 	check_folded_segments(found, view);
+	say_unreadable_groups(found, &view->segments);
 	for (size_t i = 1; i < view->segments.list.directory_count; i++)
 		if (view->segments.list.fds[i] < 0 && view->segments.list.fds[i] != -ENOENT) {
 			struct checked_file *file = add_file(found, view->directory.conf.fallbacks[i - 1]);
@@ -1107,7 +1187,9 @@ static void check_all(struct verification *found, struct view *view, struct refo
 	check_base(found, view);
 	check_checkpoints(found, view, again);
 	check_summary(found, view);
-	store_list(view->directory.fd, look_at_name, &leftovers);
+	int error = store_list(view->directory.fd, look_at_name, &leftovers);
+	if (error && !found->error)
+		found->error = error;
 	sum_up(found, view, again);
 	check_identity(found, view, again);
 	report_dropped(found);

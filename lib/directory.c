@@ -56,7 +56,7 @@ bool ul_time_zone_is_known(const char *name)
 	if (!strcmp(name, "UTC"))
 		return true;
 	int length = snprintf(path, sizeof(path), "%s%s", zone_directory, name);
-	return length > 0 && (size_t)length < sizeof(path) && !stat(path, &found) && S_ISREG(found.st_mode);
+	return length > 0 && (size_t)length < sizeof(path) && !os_stat_path(path, &found) && S_ISREG(found.st_mode);
 }
 
 /* The host's zone by name: $TZ, /etc/timezone, or where /etc/localtime leads; else UTC. */
@@ -70,7 +70,7 @@ static void host_time_zone(char out[PATH_MAX])
 		return;
 	}
 	char path[PATH_MAX];
-	ssize_t length = readlink("/etc/localtime", path, sizeof(path) - 1);
+	ssize_t length = os_read_link("/etc/localtime", path, sizeof(path) - 1);
 	if (length > 0) {
 		path[length] = '\0';
 		const char *zone = strstr(path, "zoneinfo/");
@@ -82,23 +82,30 @@ static void host_time_zone(char out[PATH_MAX])
 	snprintf(out, PATH_MAX, "UTC");
 }
 
-/* Does the directory hold what only a log can have left: a segment, or a checkpoint? */
-static bool holds_a_log(int fd)
+/* Does the directory hold what only a log can have left: a segment, or a checkpoint? 1, 0 or -errno. */
+static int holds_a_log(int fd)
 {
 	DIR *stream;
+	const char *name;
 	bool found = false;
-	if (os_list(fd, &stream))
-		return false;
-	for (struct dirent *entry = readdir(stream); entry && !found; entry = readdir(stream))
-		found = ul_is_segment_name(entry->d_name) || !strcmp(entry->d_name, "checkpoint");
+	int error = os_list(fd, &stream);
+	if (error)
+		return error;
+	while (!found && (error = os_list_next(stream, &name)) > 0)
+		found = ul_is_segment_name(name) || !strcmp(name, "checkpoint");
 	closedir(stream);
-	return found;
+	return found ? 1 : error;
 }
 
 static int read_conf(struct ul_directory *directory, struct ul_message *why)
 {
 	int fd = os_open(directory->fd, conf_name, O_RDONLY);
-	if (fd == -ENOENT && holds_a_log(directory->fd)) {
+	int rest = fd == -ENOENT ? holds_a_log(directory->fd) : 0;
+	if (rest < 0) {
+		ul_message_set(why, "%s: cannot be listed: %s", directory->path, usagelog_strerror(rest));
+		return rest;
+	}
+	if (rest) {
 		/* Looked for again: who makes a log makes log.conf before the first segment. */
 		fd = os_open(directory->fd, conf_name, O_RDONLY);
 		if (fd == -ENOENT) {
@@ -381,6 +388,19 @@ int ul_directory_open_or_make(struct ul_directory *directory, const char *path, 
 	return 0;
 }
 
+int ul_directory_open_again(const struct ul_directory *directory)
+{
+	struct ul_directory now;
+	struct ul_message why;
+	int error = ul_directory_open(&now, directory->path, &why);
+	if (error)
+		return error;
+	bool same = memcmp(&now.conf.log_id, &directory->conf.log_id, sizeof(now.conf.log_id)) == 0;
+	error = same ? os_replace_fd(directory->fd, now.fd) : USAGELOG_ERROR_NO_LOG;
+	ul_directory_close(&now);
+	return error;
+}
+
 void ul_directory_close(struct ul_directory *directory)
 {
 	ul_conf_clear(&directory->conf);
@@ -401,8 +421,9 @@ static int list_one(struct ul_segment_list *list, uint32_t directory, int fd)
 	int error = os_list(fd, &stream);
 	if (error)
 		return error;
-	for (struct dirent *entry = readdir(stream); entry; entry = readdir(stream)) {
-		if (!ul_is_segment_name(entry->d_name))
+	const char *found;
+	while ((error = os_list_next(stream, &found)) > 0) {
+		if (!ul_is_segment_name(found))
 			continue;
 		if (list->count == list->capacity) {
 			size_t capacity = list->capacity ? 2 * list->capacity : 16;
@@ -416,7 +437,7 @@ static int list_one(struct ul_segment_list *list, uint32_t directory, int fd)
 		}
 		struct ul_segment_name *name = &list->names[list->count++];
 		name->directory = directory;
-		snprintf(name->name, sizeof(name->name), "%s", entry->d_name);
+		snprintf(name->name, sizeof(name->name), "%s", found);
 	}
 	closedir(stream);
 	return error;

@@ -26,6 +26,8 @@ struct ul_directory {
 /* Open a log that is there, to read. `path` NULL: the default. On error `why` says so. USAGELOG_ERROR_NO_LOG,
  * _CONF_DAMAGED, _NEWER, or -errno. */
 int ul_directory_open(struct ul_directory *directory, const char *path, struct ul_message *why);
+/* The directory itself was deleted: go on in what its path leads to now, if that is the same log. The descriptor keeps its number. */
+int ul_directory_open_again(const struct ul_directory *directory);
 
 /* Open a log to write to: make it if it is not there (unless told not to), and hold the options against its settings. Refuses
  * network filesystems; a directory that others may write to is a warning, left in `why` with result 0. */

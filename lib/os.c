@@ -26,11 +26,14 @@
 
 #ifdef USAGELOG_OS_FAULTS
 int (*os_fault)(enum os_call call);
+_Thread_local const void *os_fault_site;
 
-static int fault(enum os_call call)
+static int fault_at(enum os_call call, const void *site)
 {
+	os_fault_site = site;
 	return os_fault ? os_fault(call) : 0;
 }
+#define fault(call) fault_at(call, __builtin_return_address(0))
 #else
 static inline int fault(enum os_call call)
 {
@@ -61,6 +64,34 @@ char *os_duplicate(const char *text)
 	return fault(OS_ALLOCATE) ? NULL : strdup(text);
 }
 
+char *os_duplicate_part(const char *text, size_t bytes)
+{
+	return fault(OS_ALLOCATE) ? NULL : strndup(text, bytes);
+}
+
+char *os_format(const char *format, ...)
+{
+	char *text = NULL;
+	if (fault(OS_ALLOCATE))
+		return NULL;
+	va_list args;
+	va_start(args, format);
+	int bytes = vasprintf(&text, format, args);
+	va_end(args);
+	return bytes < 0 ? NULL : text;
+}
+
+char *os_format_args(const char *format, va_list args)
+{
+	char *text = NULL;
+	return fault(OS_ALLOCATE) || vasprintf(&text, format, args) < 0 ? NULL : text;
+}
+
+FILE *os_memory_stream(char **text, size_t *bytes)
+{
+	return fault(OS_ALLOCATE) ? NULL : open_memstream(text, bytes);
+}
+
 int os_open(int directory, const char *name, int flags)
 {
 	int error = fault(OS_OPEN);
@@ -82,6 +113,50 @@ int os_open_directory(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
+int os_open_any(const char *path, int flags)
+{
+	int error = fault(OS_OPEN);
+	if (error)
+		return -error;
+	int fd;
+	do
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | flags);
+	while (fd < 0 && errno == EINTR);
+	return fd < 0 ? -errno : fd;
+}
+
+int os_open_temporary(const char *directory)
+{
+	char path[PATH_MAX];
+	int error = fault(OS_OPEN);
+	if (error)
+		return -error;
+	if ((size_t)snprintf(path, sizeof(path), "%s/usagelog.XXXXXX", directory) >= sizeof(path))
+		return -ENAMETOOLONG;
+	int fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	unlink(path);
+	return fd;
+}
+
+int os_duplicate_fd(int fd)
+{
+	int error = fault(OS_OPEN);
+	if (error)
+		return -error;
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	return own < 0 ? -errno : own;
+}
+
+int os_replace_fd(int fd, int by)
+{
+	int error = fault(OS_OPEN);
+	if (error)
+		return -error;
+	return dup3(by, fd, O_CLOEXEC) < 0 ? -errno : 0;
+}
+
 void os_close(int fd)
 {
 	if (fd >= 0)
@@ -90,15 +165,32 @@ void os_close(int fd)
 
 int os_list(int directory, DIR **stream)
 {
+	int error = fault(OS_OPEN);
+	if (error)
+		return -error;
 	int own = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *found = own < 0 ? NULL : fdopendir(own);
 	if (!found) {
-		int error = -errno;
+		error = -errno;
 		os_close(own);
 		return error;
 	}
 	*stream = found;
 	return 0;
+}
+
+int os_list_next(DIR *stream, const char **name)
+{
+	int error = fault(OS_READ);
+	if (error)
+		return -error;
+	/* Only errno tells the end from a failure. */
+	errno = 0;
+	const struct dirent *entry = readdir(stream);
+	if (!entry)
+		return -errno;
+	*name = entry->d_name;
+	return 1;
 }
 
 int os_stat(int fd, struct stat *found)
@@ -115,6 +207,23 @@ int os_stat_at(int directory, const char *name, struct stat *found)
 	if (error)
 		return -error;
 	return fstatat(directory, name, found, AT_SYMLINK_NOFOLLOW) ? -errno : 0;
+}
+
+ssize_t os_read_link(const char *path, char *out, size_t bytes)
+{
+	int error = fault(OS_READ);
+	if (error)
+		return -error;
+	ssize_t got = readlink(path, out, bytes);
+	return got < 0 ? -errno : got;
+}
+
+int os_stat_path(const char *path, struct stat *found)
+{
+	int error = fault(OS_STAT);
+	if (error)
+		return -error;
+	return stat(path, found) ? -errno : 0;
 }
 
 ssize_t os_read(int fd, void *out, size_t bytes, uint64_t offset)
@@ -134,6 +243,27 @@ ssize_t os_read(int fd, void *out, size_t bytes, uint64_t offset)
 		done += (size_t)now;
 	}
 	return (ssize_t)done;
+}
+
+ssize_t os_read_next(int fd, void *out, size_t bytes)
+{
+	int error = fault(OS_READ);
+	if (error)
+		return -error;
+	ssize_t got;
+	do
+		got = read(fd, out, bytes);
+	while (got < 0 && errno == EINTR);
+	return got < 0 ? -errno : got;
+}
+
+int64_t os_seek(int fd, int64_t offset, int whence)
+{
+	int error = fault(OS_READ);
+	if (error)
+		return -error;
+	off_t found = lseek(fd, (off_t)offset, whence);
+	return found < 0 ? -errno : found;
 }
 
 /* Beyond the limit, to write or to allocate raises SIGXFSZ, which kills the host. */
@@ -185,12 +315,13 @@ static int write_zeros(int fd, uint64_t offset, uint64_t bytes)
 {
 	static const char zeros[65536];
 	struct stat found;
-	if (fstat(fd, &found))
-		return -errno;
+	int error = os_stat(fd, &found);
+	if (error)
+		return error;
 	uint64_t at = offset > (uint64_t)found.st_size ? offset : (uint64_t)found.st_size;
 	while (at < offset + bytes) {
 		size_t now = offset + bytes - at < sizeof(zeros) ? (size_t)(offset + bytes - at) : sizeof(zeros);
-		int error = os_write(fd, zeros, now, at);
+		error = os_write(fd, zeros, now, at);
 		if (error)
 			return error;
 		at += now;
@@ -201,17 +332,23 @@ static int write_zeros(int fd, uint64_t offset, uint64_t bytes)
 int os_extend(int fd, uint64_t offset, uint64_t bytes, bool may_write)
 {
 	int error = fault(OS_EXTEND);
+	if (!error && is_beyond_limit(offset + bytes))
+		return -EFBIG;
+	if (!error)
+		do
+			error = fallocate(fd, 0, (off_t)offset, (off_t)bytes) ? errno : 0;
+		while (error == EINTR);
+	if (error == EOPNOTSUPP && may_write)
+		return write_zeros(fd, offset, bytes);
+	return -error;
+}
+
+int os_truncate(int fd, uint64_t bytes)
+{
+	int error = fault(OS_EXTEND);
 	if (error)
 		return -error;
-	if (is_beyond_limit(offset + bytes))
-		return -EFBIG;
-	int failed;
-	do
-		failed = fallocate(fd, 0, (off_t)offset, (off_t)bytes);
-	while (failed && errno == EINTR);
-	if (failed && errno == EOPNOTSUPP && may_write)
-		return write_zeros(fd, offset, bytes);
-	return failed ? -errno : 0;
+	return ftruncate(fd, (off_t)bytes) ? -errno : 0;
 }
 
 void os_write_in_place(int fd)
@@ -234,6 +371,14 @@ int os_map(void **address, size_t bytes, int fd, uint64_t offset, bool writable)
 		return -errno;
 	*address = found;
 	return 0;
+}
+
+int os_map_for_parent_only(void *address, size_t bytes)
+{
+	int error = fault(OS_MAP);
+	if (error)
+		return -error;
+	return madvise(address, bytes, MADV_DONTFORK) ? -errno : 0;
 }
 
 int os_map_zeros_at(void *address, size_t bytes)
@@ -417,6 +562,9 @@ int os_notify_add(int notify, const char *path, uint32_t events)
 
 ssize_t os_notify_read(int notify, void *out, size_t bytes)
 {
+	int error = fault(OS_EVENT);
+	if (error)
+		return -error;
 	ssize_t got = read(notify, out, bytes);
 	if (got < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;

@@ -8,9 +8,11 @@
 
 #include <dirent.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -41,6 +43,8 @@ enum os_call {
 #ifdef USAGELOG_OS_FAULTS
 /* Tests: asked before each call; a non-zero answer is the errno that it fails with. */
 extern int (*os_fault)(enum os_call call);
+/* Of the call that this thread asks about: the address that it returns to. */
+extern _Thread_local const void *os_fault_site;
 #endif
 
 /* Zeroed memory; NULL if there is none. Freed with free(). */
@@ -49,19 +53,42 @@ void *os_allocate(size_t count, size_t bytes);
 void *os_allocate_aligned(size_t alignment, size_t bytes);
 void *os_reallocate(void *memory, size_t count, size_t bytes);
 char *os_duplicate(const char *text);
+char *os_duplicate_part(const char *text, size_t bytes);
+/* As asprintf(): NULL if there is no memory. */
+char *os_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *os_format_args(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
+/* As open_memstream(). */
+FILE *os_memory_stream(char **text, size_t *bytes);
 
 /* Files are always opened with these flags too; with O_CREAT the mode is 0600. */
 #define OS_OPEN_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
 int os_open(int directory, const char *name, int flags);
 /* A directory, where a link may lead to it. */
 int os_open_directory(const char *path);
+/* A file to be read that is not the log's: links are followed, and it may be a pipe or a device, unless further flags for open() say otherwise. */
+int os_open_any(const char *path, int flags);
+/* A file without a name, in a directory. */
+int os_open_temporary(const char *directory);
+int os_duplicate_fd(int fd);
+/* Have the number `fd` mean what `by` does, at once for all who use it. */
+int os_replace_fd(int fd, int by);
 void os_close(int fd);
 /* Begin to list a directory, on a descriptor of its own: readdir() moves the offset that duplicates share. */
 int os_list(int directory, DIR **stream);
+/* The next name: 1; 0 at the end, or -errno. */
+int os_list_next(DIR *stream, const char **name);
 int os_stat(int fd, struct stat *found);
+/* The text of a link, without a zero at its end. */
+ssize_t os_read_link(const char *path, char *out, size_t bytes);
+/* What a path leads to, through links. */
+int os_stat_path(const char *path, struct stat *found);
 int os_stat_at(int directory, const char *name, struct stat *found);
 /* Read up to `bytes` at `offset`; short only at the end of the file. */
 ssize_t os_read(int fd, void *out, size_t bytes, uint64_t offset);
+/* Read what comes next in a file or pipe. */
+ssize_t os_read_next(int fd, void *out, size_t bytes);
+/* As lseek(). */
+int64_t os_seek(int fd, int64_t offset, int whence);
 /* Write all of it, or fail; never raises SIGXFSZ but says -EFBIG. */
 int os_write(int fd, const void *from, size_t bytes, uint64_t offset);
 int os_sync(int fd);
@@ -70,11 +97,14 @@ int os_sync_range(void *address, size_t bytes);
 /* Allocate the file's range, extending it; never raises SIGXFSZ but says -EFBIG. Where the filesystem cannot allocate, zeros are written if
  * `may_write`, which only the one may allow who knows that nobody writes there meanwhile; else -EOPNOTSUPP. */
 int os_extend(int fd, uint64_t offset, uint64_t bytes, bool may_write);
+int os_truncate(int fd, uint64_t bytes);
 /* Ask that blocks of this new file be written where they lie: a filesystem that writes each to another place needs space for that even where all is
  * allocated. */
 void os_write_in_place(int fd);
 /* A part of a file. `offset` is a multiple of the host's pages. */
 int os_map(void **address, size_t bytes, int fd, uint64_t offset, bool writable);
+/* A forked child does not have the mapping. */
+int os_map_for_parent_only(void *address, size_t bytes);
 /* Zeros of this process's own, in place of what is mapped at `address`. May be called in a signal handler; no test makes it fail. */
 int os_map_zeros_at(void *address, size_t bytes);
 /* Zeroed memory that is zeroed again in a forked child. */

@@ -158,9 +158,9 @@ uint32_t ul_reader_next_data(const struct ul_reader *reader, uint32_t slot_numbe
 {
 	if (slot_number >= reader->end_slot)
 		return reader->end_slot;
-	off_t data = lseek(reader->fd, (off_t)slot_number * UL_SLOT_BYTES, SEEK_DATA);
+	int64_t data = os_seek(reader->fd, (int64_t)slot_number * UL_SLOT_BYTES, SEEK_DATA);
 	if (data < 0)
-		return errno == ENXIO ? reader->end_slot : slot_number;
+		return data == -ENXIO ? reader->end_slot : slot_number;
 	uint64_t slot = (uint64_t)data / UL_SLOT_BYTES;
 	return slot < reader->end_slot ? (uint32_t)slot : reader->end_slot;
 }

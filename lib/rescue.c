@@ -109,8 +109,8 @@ int ul_rescue_pages(int fd, uint32_t first_page, uint32_t page_count, int to, st
 	struct ul_reader reader;
 	/* The file may have lost its name: by descriptor it is still there. A link of /proc, so not through os_open(). */
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	int own = open(path, O_RDONLY | O_CLOEXEC);
-	int error = own < 0 ? -errno : ul_reader_open_fd(&reader, own);
+	int own = os_open_any(path, 0);
+	int error = own < 0 ? own : ul_reader_open_fd(&reader, own);
 	if (!error) {
 		error = rescue(&reader, first_page, page_count, to);
 		ul_reader_close(&reader);

@@ -58,7 +58,11 @@ static int map(struct ul_segment *segment)
 	if (error)
 		return error;
 	/* A child must not write to its parent's segment; it makes one of its own. */
-	madvise(base, segment->size_bytes, MADV_DONTFORK);
+	error = os_map_for_parent_only(base, segment->size_bytes);
+	if (error) {
+		os_unmap(base, segment->size_bytes);
+		return error;
+	}
 	segment->base = segment->guard.address = base;
 	segment->guard.bytes = segment->size_bytes;
 	return ul_guard_begin(&segment->guard);
@@ -498,20 +502,21 @@ static uint32_t newest_names(int directory, char names[ADOPT_TRIES_MAX + 1][NAME
 {
 	uint32_t count = 0;
 	DIR *stream;
+	const char *name;
 	if (os_list(directory, &stream))
 		return 0;
-	for (struct dirent *entry = readdir(stream); entry; entry = readdir(stream)) {
+	while (os_list_next(stream, &name) > 0) {
 		struct ul_id id;
-		if (!ul_id_parse(&id, entry->d_name) || strcmp(entry->d_name + 2 * UL_ID_BYTES, ".seg") != 0)
+		if (!ul_id_parse(&id, name) || strcmp(name + 2 * UL_ID_BYTES, ".seg") != 0)
 			continue;
 		uint32_t place = count;
-		while (place && strcmp(names[place - 1], entry->d_name) < 0)
+		while (place && strcmp(names[place - 1], name) < 0)
 			place--;
 		if (place == ADOPT_TRIES_MAX)
 			continue;
 		count += count < ADOPT_TRIES_MAX;
 		memmove(names[place + 1], names[place], (size_t)(count - place - 1) * NAME_BYTES);
-		memcpy(names[place], entry->d_name, NAME_BYTES);
+		memcpy(names[place], name, NAME_BYTES);
 	}
 	closedir(stream);
 	return count;
@@ -542,7 +547,7 @@ void ul_segment_close(struct ul_segment *segment, bool trim)
 	bool has_room = used < atomic_load_explicit(&segment->ready_pages, memory_order_relaxed);
 	unmap(segment);
 	/* What was allocated ahead goes back; nobody else maps the file, and readers expect it to be shorter than its size. */
-	if (trim && has_room && ftruncate(segment->fd, (off_t)used * UL_PAGE_BYTES)) {
+	if (trim && has_room && os_truncate(segment->fd, (uint64_t)used * UL_PAGE_BYTES)) {
 		/* It stays as long as it is: a waste of some pages, no more. */
 	}
 	os_close(segment->fd);

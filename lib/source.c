@@ -52,6 +52,9 @@ static int attempt(const usagelog *log, uint32_t directory, struct ul_segment **
 				   log->names.index_mask + 1);
 	if (directory)
 		os_close(fd);
+	else if (error == -ENOENT && !ul_directory_open_again(&log->directory))
+		error = ul_segment_get(segment, fd, &log->directory.conf.log_id, log->options.segment_size_bytes,
+				       log->names.index_mask + 1);
 	if (!error)
 		(*segment)->directory = directory;
 	return error;
@@ -253,6 +256,9 @@ static void source_ends(usagelog *log, const struct ul_sourcing *sourcing, struc
 {
 	if (segment)
 		segment->directory = sourcing->directory;
+	/* The next try finds it. */
+	if (error == -ENOENT && !sourcing->directory)
+		(void)ul_directory_open_again(&log->directory);
 	ul_lock(log);
 	if (sourcing->back)
 		account_primary(log, error);

@@ -278,6 +278,8 @@ static int rescue_range(usagelog *log, struct ul_range *range)
 		if (fd < 0)
 			continue;
 		error = ul_rescue_pages(range->segment->fd, range->first_page, range->page_count, fd, &why);
+		if (error == -ENOENT && !to && !ul_directory_open_again(&log->directory))
+			error = ul_rescue_pages(range->segment->fd, range->first_page, range->page_count, fd, &why);
 		if (to)
 			os_close(fd);
 		if (!error)

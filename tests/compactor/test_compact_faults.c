@@ -25,6 +25,7 @@
 #include "os.h"
 #include "prune.h"
 #include "usagelog.h"
+#include "verify.h"
 
 enum { CALLS = 700, RETENTION_DAYS = 365 };
 
@@ -78,7 +79,7 @@ static void record_calls(int64_t day)
 
 struct outcome {
 	int error;
-	int64_t calls, input, cost, listed, days;
+	int64_t calls, input, cost, listed, days, unknown;
 };
 
 static struct outcome compact(void)
@@ -104,6 +105,7 @@ static struct outcome compact(void)
 			totals.calls += row->calls;
 			totals.input += row->tokens[UL_INPUT];
 			totals.cost += (int64_t)row->cost_pico_usd.low;
+			totals.unknown += row->model == NAME_UNKNOWN ? row->calls : 0;
 		}
 		totals.listed = (int64_t)checkpoint.call_count;
 		totals.days = (int64_t)checkpoint.day_count;
@@ -125,6 +127,15 @@ static void expect_totals(int64_t days)
 	assert_int_equal(totals.cost, days * CALLS * 7);
 	assert_int_equal(totals.listed, days * CALLS < 1000 ? days * CALLS : 1000);
 	assert_int_equal(totals.days, days);
+	/* Nor are they others: of a name that could not be read once it is not said for good that it is unknown. */
+	assert_int_equal(totals.unknown, 0);
+	/* Ids, fact files and all else as the segments have it. */
+	struct verification found;
+	struct ul_message why;
+	bool moved;
+	assert_int_equal(verify_once(&found, path, &moved, &why), 0);
+	assert_false(found.damage || found.unreadable);
+	verification_clear(&found);
 }
 
 static void set_retention(void)

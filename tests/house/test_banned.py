@@ -26,12 +26,19 @@ BANNED_IN_PRODUCT = {
 # In the library and the format: nothing is printed there, ever, and the host's process is not ended.
 BANNED_IN_LIBRARY = {name: "the library prints nothing" for name in ("printf", "fprintf", "puts", "perror", "putchar")}
 BANNED_IN_LIBRARY |= {"exit": "ends the host", "_exit": "ends the host"}
+# In all but os.c, the seam: what can fail, and a test could not make fail. A constant in front of a name is what is called for.
+OUTSIDE_SEAM = {name: "goes through the seam, lib/os.h" for name in (
+    "malloc", "calloc", "realloc", "reallocarray", "aligned_alloc", "posix_memalign", "strdup", "strndup", "asprintf", "vasprintf", "open_memstream",
+    "open", "openat", "fopen", "fdopen", "opendir", "fdopendir", "readdir", "mkostemp", "mkstemp", "dup", "fcntl", "lseek", "pread", "pwrite", "ftruncate",
+    "fallocate", "fsync", "fdatasync", "msync", "mmap", "mremap", "madvise", "munmap", "stat", "fstat", "lstat", "fstatat", "statfs", "fstatfs", "readlink",
+    "mkdir", "link", "linkat", "rename", "renameat", "unlink", "unlinkat", "eventfd", "inotify_init1", "inotify_add_watch", "getrandom", "pthread_create",
+    "ioctl", "socket", "pipe", "getline", "getdelim", "realpath")}
 
 
 def look(root, folders, banned):
     pattern = re.compile(r"(?<![\w.>])(" + "|".join(map(re.escape, banned)) + r")[ \t]*\(")
     for path in sources.files(root, folders):
-        if path.parent.name == "examples" and banned is BANNED_IN_LIBRARY:
+        if path.parent.name == "examples" and banned in (BANNED_IN_LIBRARY, OUTSIDE_SEAM) or path.name == "os.c" and banned is OUTSIDE_SEAM:
             continue
         text = sources.code(path.read_text())
         for match in pattern.finditer(text):
@@ -51,6 +58,7 @@ def main():
     wrong = list(look(root, sources.FOLDERS + ("fuzz",), BANNED))
     wrong += look(root, sources.FOLDERS, BANNED_IN_PRODUCT)
     wrong += look(root, ("format", "lib"), BANNED_IN_LIBRARY)
+    wrong += look(root, ("lib", "compactor"), OUTSIDE_SEAM)
     wrong += look_for_words(root)
     print("\n".join(wrong) or "clean")
     return bool(wrong)

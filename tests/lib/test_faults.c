@@ -658,6 +658,41 @@ static void an_unlinked_segment(uint32_t flags)
 	assert_int_equal(calls_of(path), 1010);
 }
 
+/* With its directory; the settings are restored later. The calls are in the new directory then. */
+static void a_deleted_directory(uint32_t flags)
+{
+	char command[900];
+	struct usagelog_options options = small_options(flags);
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	assert_int_equal(usagelog_flush(log, 5000), 0);
+	snprintf(command, sizeof(command), "cp '%s/log.conf' '%s.conf' && rm -r '%s'", path, path, path);
+	assert_int_equal(system(command), 0);
+	/* Its segment has no name any more, and no other can be had. */
+	record_one(log, 2);
+	assert_int_not_equal(usagelog_flush(log, 100), 0);
+	snprintf(command, sizeof(command), "mkdir '%s' && mv '%s.conf' '%s/log.conf'", path, path, path);
+	assert_int_equal(system(command), 0);
+	wait_until(usagelog_flush(log, 100) == 0);
+	struct usagelog_names names = {.provider = "p", .model = "m"};
+	wait_until(usagelog_record_names(log, &names, &(struct usagelog_call){.input_tokens = 3}) == 0);
+	assert_int_equal(usagelog_close(log, 5000), 0);
+	assert_int_equal(count_calls(path, 2), 1);
+	assert_true(count_calls(path, 3) >= 1);
+}
+
+static void a_deleted_directory_comes_back(void **state)
+{
+	(void)state;
+	a_deleted_directory(0);
+}
+
+static void a_deleted_directory_comes_back_without_a_helper(void **state)
+{
+	(void)state;
+	a_deleted_directory(USAGELOG_NO_HELPER);
+}
+
 static uint8_t *hosts_own_page;
 static int hosts_own_faults;
 
@@ -1054,6 +1089,8 @@ int main(void)
 		TEST(a_sync_is_announced_in_the_header),
 		TEST(a_page_of_a_failed_sync_is_never_synced),
 		TEST(an_unlinked_segment_is_rescued),
+		TEST(a_deleted_directory_comes_back),
+		TEST(a_deleted_directory_comes_back_without_a_helper),
 		TEST(a_segment_is_cut_short_with_a_helper),
 		TEST(a_segment_is_cut_short_without_one),
 		TEST(a_segment_is_cut_short_that_is_synchronous),
