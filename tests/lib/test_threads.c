@@ -489,26 +489,29 @@ static void next_turn(void)
 
 static const struct usagelog_names common_name = {.provider = "p", .model = "common"},
 				   new_name = {.provider = "p", .model = "new"};
-static uint64_t errors_of_turns;
+static _Atomic uint32_t errors_of_turns;
+
+static void record_in_turn(usagelog *log, const struct usagelog_names *names)
+{
+	if (usagelog_record_names(log, names, &(struct usagelog_call){.input_tokens = 1}))
+		atomic_fetch_add_explicit(&errors_of_turns, 1, memory_order_relaxed);
+	next_turn();
+}
 
 /* Has a page of its own before the other thread makes the name. */
 static void *use_name(void *log)
 {
-	struct usagelog_call call = {.input_tokens = 1};
-	errors_of_turns += usagelog_record_names(log, &common_name, &call) != 0;
-	next_turn();
+	record_in_turn(log, &common_name);
 	wait_for_turn(2);
 	/* Found without a lock, as its definition is. */
-	errors_of_turns += usagelog_record_names(log, &new_name, &call) != 0;
-	next_turn();
+	record_in_turn(log, &new_name);
 	return NULL;
 }
 
 static void *make_name(void *log)
 {
 	wait_for_turn(1);
-	errors_of_turns += usagelog_record_names(log, &new_name, &(struct usagelog_call){.input_tokens = 2}) != 0;
-	next_turn();
+	record_in_turn(log, &new_name);
 	return NULL;
 }
 
