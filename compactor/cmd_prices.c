@@ -68,29 +68,17 @@ static void print_map(const struct price_map *map, const struct price_map_counts
 
 static int run_check(const struct prices_line *line)
 {
-	static const struct ul_id no_log;
-	const struct price_table_origin origin = {0};
 	struct price_map map;
 	struct price_map_counts counts;
-	size_t size_bytes;
-	int error;
 	if (!line->operand_count) {
 		complain("prices check wants a FILE");
 		return STATUS_USAGE;
 	}
-	int status = price_files_read(&map, line->operands, line->operand_count);
+	int status = price_files_read(&map, line->operands, line->operand_count, &counts);
 	if (status == STATUS_DONE) {
-		void *bytes = price_map_encode(&map, &no_log, &origin, &counts, &size_bytes, &error);
-		if (!bytes) {
-			complain("no memory to check prices");
-			status = STATUS_FILES;
-		} else {
-			print_map(&map, &counts);
-			status = map.findings.counts[FINDING_DAMAGE] || map.findings.counts[FINDING_LEFT_OUT]
-					 ? STATUS_PART
-					 : STATUS_DONE;
-		}
-		free(bytes);
+		print_map(&map, &counts);
+		if (map.findings.counts[FINDING_DAMAGE] || map.findings.counts[FINDING_LEFT_OUT])
+			status = STATUS_PART;
 	}
 	price_map_clear(&map);
 	return status;
@@ -130,12 +118,13 @@ static void tell_import(void *arg, const struct ul_directory *directory, const s
 static int import_map(const struct ul_directory *directory, const struct prices_line *line, struct folding *folding)
 {
 	struct price_map map;
+	struct price_map_counts counts;
 	if (!folding_set_zone(directory))
 		return STATUS_FILES;
 	folding->options.prices_since = today_of_zone();
 	if (line->since && !price_files_day("--since", line->since, &folding->options.prices_since))
 		return STATUS_USAGE;
-	int status = price_files_read(&map, line->operands, line->operand_count);
+	int status = price_files_read(&map, line->operands, line->operand_count, &counts);
 	folding->options.prices = &map;
 	if (status == STATUS_DONE) {
 		price_files_tell_odd(&map);
@@ -448,13 +437,14 @@ static int show_of_file(const struct prices_line *line)
 	static const struct ul_id no_log;
 	const struct price_table_origin origin = {0};
 	struct price_map map;
+	struct price_map_counts counts;
 	struct ul_container table;
 	size_t size_bytes;
 	int error;
 	char *paths[1] = {(char *)(uintptr_t)line->prices};
-	int status = price_files_read(&map, paths, 1);
+	int status = price_files_read(&map, paths, 1, &counts);
 	if (status == STATUS_DONE) {
-		void *bytes = price_map_encode(&map, &no_log, &origin, NULL, &size_bytes, &error);
+		void *bytes = price_map_encode(&map, &no_log, &origin, &size_bytes, &error);
 		if (bytes &&
 		    ul_container_open(&table, UL_CONTAINER_PRICES, bytes, size_bytes, NULL) == UL_CONTAINER_VALID) {
 			status = show_model(&table, line);

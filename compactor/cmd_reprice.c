@@ -113,7 +113,8 @@ static void tell(void *arg, const struct ul_directory *directory, const struct c
 static int run_files(const char *log, struct folding *folding, char **paths, int count)
 {
 	struct price_map map;
-	int status = price_files_read(&map, paths, count);
+	struct price_map_counts counts;
+	int status = price_files_read(&map, paths, count, &counts);
 	folding->options.prices = &map;
 	if (status == STATUS_DONE) {
 		price_files_tell_odd(&map);

@@ -557,31 +557,38 @@ static int write_ids(struct run *run)
 
 /* ---- prices ------------------------------------------------------------------------------------------------- */
 
-static void report_lost_table(struct run *run, const struct priced_table *table, const struct base_file *named)
+/* A table that is lost stays named while days are priced with it. True: none is, and it is given up. */
+static bool give_up_table(struct run *run, const struct priced_table *table, const char *name)
 {
 	const struct checkpoint *old = &run->state.checkpoint;
 	char text[CALENDAR_DAY_BYTES];
 	int32_t first = INT32_MAX;
+	bool named = false;
 	for (size_t i = 0; i < old->day_count; i++) {
 		const struct ul_day *day = &old->days[i];
 		bool cured = run->options->reprice && day->day >= run->options->prices_since;
+		named |= day->prices == table->generation;
 		if (day->prices == table->generation && day->day < first && !cured)
 			first = day->day;
 	}
-	if (first == INT32_MAX)
-		return;
 	calendar_print_day(text, first);
-	findings_add(run->findings, FINDING_LEFT_OUT,
-		     "%s/%s: what it priced stays, but new calls of its days, from %s on, have no price: usagelog "
-		     "reprice --since %s --prices FILE prices them anew",
-		     run->directory->path, named->name, text, text);
+	if (!named)
+		findings_add(run->findings, FINDING_LEFT_OUT,
+			     "%s/%s: no day was priced with it; run usagelog prices import once more",
+			     run->directory->path, name);
+	else if (first != INT32_MAX)
+		findings_add(run->findings, FINDING_LEFT_OUT,
+			     "%s/%s: what it priced stays, but new calls of its days, from %s on, have no price: "
+			     "usagelog reprice --since %s --prices FILE prices them anew",
+			     run->directory->path, name, text, text);
+	return !named;
 }
 
 /* Look at the tables that are named; what is lost is put back from the base, if that has it. */
 static int check_price_tables(struct run *run)
 {
-	for (size_t i = 0; i < run->pricing.count; i++) {
-		struct priced_table *table = &run->pricing.tables[i];
+	for (size_t i = 0; i < run->pricing.count;) {
+		struct priced_table *table = &run->pricing.tables[i++];
 		struct base_file named = {
 			.kind = UL_CONTAINER_PRICES, .size_bytes = table->size_bytes, .checksum = table->checksum};
 		store_prices_name(named.name, table->generation);
@@ -591,14 +598,18 @@ static int check_price_tables(struct run *run)
 		enum file_state state = table->file.state;
 		if (state == FILE_NEWER || state == FILE_UNREADABLE)
 			return fail(run, table->file.error ? table->file.error : USAGELOG_ERROR_NEWER, named.name);
-		if (is_lost(run, &named, state, "it cannot be made anew")) {
-			if (state == FILE_DAMAGED)
-				set_aside(run, named.name);
-			report_lost_table(run, table, &named);
+		if (!is_lost(run, &named, state, "it cannot be made anew")) {
+			stored_file_clear(&table->file);
+			table->looked_for = false;
 			continue;
 		}
-		stored_file_clear(&table->file);
-		table->looked_for = false;
+		if (state == FILE_DAMAGED)
+			set_aside(run, named.name);
+		if (give_up_table(run, table, named.name)) {
+			pricing_remove(&run->pricing, table->generation);
+			run->changed = true;
+			i--;
+		}
 	}
 	return 0;
 }
@@ -627,8 +638,7 @@ static int make_price_table(struct run *run)
 		return fail(run, -EOVERFLOW, "no more price tables can be made");
 	if (!options->reprice && stands_already(run))
 		return 0;
-	void *bytes =
-		price_map_encode(options->prices, &run->directory->conf.log_id, &origin, NULL, &size_bytes, &error);
+	void *bytes = price_map_encode(options->prices, &run->directory->conf.log_id, &origin, &size_bytes, &error);
 	store_prices_name(name, run->generation);
 	if (!error)
 		error = store_write(run->directory->fd, name, bytes, size_bytes);

@@ -28,7 +28,7 @@ static int read_file(struct price_map *map, const char *path)
 	return status;
 }
 
-int price_files_read(struct price_map *map, char *const *paths, int count)
+int price_files_read(struct price_map *map, char *const *paths, int count, struct price_map_counts *counts)
 {
 	int status = STATUS_DONE;
 	if (price_map_open(map)) {
@@ -37,7 +37,16 @@ int price_files_read(struct price_map *map, char *const *paths, int count)
 	}
 	for (int i = 0; i < count && status == STATUS_DONE; i++)
 		status = read_file(map, paths[i]);
-	return status;
+	if (status != STATUS_DONE)
+		return status;
+	if (price_map_count(map, counts)) {
+		complain("no memory to read prices");
+		return STATUS_FILES;
+	}
+	if (counts->models)
+		return STATUS_DONE;
+	complain("%s: no model has prices in it; is it a map of prices?", paths[0]);
+	return STATUS_FILES;
 }
 
 void price_files_tell_odd(const struct price_map *map)

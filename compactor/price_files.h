@@ -6,8 +6,9 @@
 
 #include "price_map.h"
 
-/* Read maps, later ones over earlier ones, into an open map. STATUS_DONE, or another status when all is said. */
-int price_files_read(struct price_map *map, char *const *paths, int count);
+/* Open a map, and read files into it, later ones over earlier ones. STATUS_DONE, or another status when all is said: one without prices is none that
+ * somebody means. */
+int price_files_read(struct price_map *map, char *const *paths, int count, struct price_map_counts *counts);
 
 /* "1,234 models with prices" and what is odd about them, in one line of words; the details are `usagelog prices check`'s. */
 void price_files_tell_odd(const struct price_map *map);

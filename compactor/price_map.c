@@ -344,7 +344,7 @@ static void add_service(struct draft *draft, const struct entry *entry, const st
 }
 
 /* The model that one is the same as. NULL: it is none that can be had. */
-static const struct entry *resolve(struct price_map *map, const struct entry *entry)
+static const struct entry *resolve(struct price_map *map, struct entry *entry)
 {
 	uint64_t wanted[2] = {entry->same_as, 0};
 	if (!entry->same_as)
@@ -353,6 +353,7 @@ static const struct entry *resolve(struct price_map *map, const struct entry *en
 	const struct entry *other = table_get(&map->entries, wanted);
 	if (other && other->known && !other->unusable && !other->same_as)
 		return other;
+	entry->unusable = true;
 	struct ul_text name = names_text(&map->names, (uint32_t)entry->name);
 	struct ul_text same_as = names_text(&map->names, entry->same_as);
 	findings_add(&map->findings, FINDING_LEFT_OUT,
@@ -361,8 +362,7 @@ static const struct entry *resolve(struct price_map *map, const struct entry *en
 	return NULL;
 }
 
-static void add_entry(struct price_map *map, struct draft *draft, const struct entry *entry,
-		      struct price_map_counts *counts)
+static void add_entry(struct price_map *map, struct draft *draft, struct entry *entry, struct price_map_counts *counts)
 {
 	const struct entry *as = entry->known && !entry->unusable ? resolve(map, entry) : NULL;
 	size_t first = draft->count;
@@ -392,6 +392,13 @@ static int compare_prices(const void *left, const void *right)
 	return (a->first_band > b->first_band) - (a->first_band < b->first_band);
 }
 
+static void draft_clear(struct draft *draft)
+{
+	name_sections_clear(&draft->names);
+	free(draft->prices);
+	free(draft->used);
+}
+
 static int make_draft(struct price_map *map, struct draft *draft, struct price_map_counts *counts)
 {
 	size_t room = map->entries.count * (size_t)UL_SERVICES * UL_PROMPT_BANDS + 1;
@@ -412,7 +419,7 @@ static int make_draft(struct price_map *map, struct draft *draft, struct price_m
 }
 
 void *price_map_encode(struct price_map *map, const struct ul_id *log_id, const struct price_table_origin *origin,
-		       struct price_map_counts *counts, size_t *size_bytes, int *error)
+		       size_t *size_bytes, int *error)
 {
 	struct draft draft = {0};
 	struct price_map_counts own = {0};
@@ -434,10 +441,15 @@ void *price_map_encode(struct price_map *map, const struct ul_id *log_id, const 
 					   sizeof(sections) / sizeof(sections[0]), size_bytes);
 		*error = bytes ? 0 : -ENOMEM;
 	}
-	if (counts)
-		*counts = own;
-	name_sections_clear(&draft.names);
-	free(draft.prices);
-	free(draft.used);
+	draft_clear(&draft);
 	return bytes;
+}
+
+int price_map_count(struct price_map *map, struct price_map_counts *counts)
+{
+	struct draft draft = {0};
+	*counts = (struct price_map_counts){0};
+	int error = make_draft(map, &draft, counts);
+	draft_clear(&draft);
+	return error;
 }

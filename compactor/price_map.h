@@ -41,8 +41,11 @@ struct price_table_origin {
 	bool replaces;
 };
 
-/* The price table, malloc'd; NULL and `*error`. What is odd is added to the findings, so once is enough; `counts` may be NULL. */
+/* The price table, malloc'd; NULL and `*error`. */
 void *price_map_encode(struct price_map *map, const struct ul_id *log_id, const struct price_table_origin *origin,
-		       struct price_map_counts *counts, size_t *size_bytes, int *error);
+		       size_t *size_bytes, int *error);
+
+/* What a table made of it would hold. 0 or -ENOMEM. */
+int price_map_count(struct price_map *map, struct price_map_counts *counts);
 
 #endif

@@ -93,6 +93,16 @@ int pricing_add(struct pricing *pricing, const struct priced_table *table, bool 
 	return 0;
 }
 
+void pricing_remove(struct pricing *pricing, uint32_t generation)
+{
+	size_t at = find_place(pricing, generation);
+	if (at == pricing->count || pricing->tables[at].generation != generation)
+		return;
+	forget(&pricing->tables[at]);
+	pricing->count--;
+	memmove(&pricing->tables[at], &pricing->tables[at + 1], (pricing->count - at) * sizeof(*pricing->tables));
+}
+
 static struct named_day *get_day(struct pricing *pricing, int32_t day)
 {
 	const struct named_day key = {.day = day};

@@ -42,6 +42,9 @@ int pricing_take_state(struct pricing *pricing, const struct recovery_state *sta
 /* Add a table; `replaces`: those that begin on its day or later go. 0 or -ENOMEM. */
 int pricing_add(struct pricing *pricing, const struct priced_table *table, bool replaces);
 
+/* Forget a table. */
+void pricing_remove(struct pricing *pricing, uint32_t generation);
+
 /* The generation of the table that a day names; 0: none. */
 uint32_t pricing_named(const struct pricing *pricing, int32_t day);
 /* That of the one that stands on it. */
@@ -65,7 +68,7 @@ int pricing_apply(struct pricing *pricing, uint32_t generation, struct facts *fa
 int pricing_day(struct pricing *pricing, const struct ul_container *file, uint32_t had, struct facts *facts,
 		uint32_t *table);
 
-/* Price the last calls of a checkpoint, with the tables that its days name. 0 or -ENOMEM. */
+/* Price the last calls of a checkpoint, with the tables that its days name; a view's, once its pending calls are among them. 0 or -ENOMEM. */
 int pricing_calls(struct pricing *pricing, struct checkpoint *checkpoint);
 
 /* Name the tables in a checkpoint, in the place of those that it names. 0 or -ENOMEM. */

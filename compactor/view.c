@@ -33,8 +33,9 @@ static int price_day(struct view *view, struct facts *facts)
 		store_read_day(view->directory.fd, old, &view->directory.conf.log_id, &file);
 	const struct ul_container *before = file.bytes && file.state == FILE_SOUND ? &file.container : NULL;
 	int error = pricing_day(&view->pricing, before, had, facts, &prices);
+	pricing_set_day(&view->pricing, facts->day, prices);
 	stored_file_clear(&file);
-	return error;
+	return error ? error : view->names.error;
 }
 
 static int price_pending(struct view *view)
@@ -123,11 +124,15 @@ int view_add_pending(struct view *view, struct checkpoint **whole)
 	*whole = view->state.settings_changed ? &view->none : &view->state.checkpoint;
 	int error = 0;
 	for (size_t i = 0; i < fold->day_count && !error; i++) {
+		int32_t number = fold->days[i]->day;
 		/* A day that has no file yet is of generation 0. */
-		const struct ul_day day = {.day = fold->days[i]->day};
+		const struct ul_day new = {.day = number, .prices = pricing_named(&view->pricing, number)};
+		struct ul_day *day = checkpoint_find_day(*whole, number);
 		error = totals_add(&(*whole)->totals, &view->names, fold->days[i]);
-		if (!error && !checkpoint_find_day(*whole, day.day))
-			error = checkpoint_set_day(*whole, &day);
+		if (day)
+			day->prices = new.prices;
+		else if (!error)
+			error = checkpoint_set_day(*whole, &new);
 	}
 	return error ? error : checkpoint_trim(*whole);
 }

@@ -288,6 +288,14 @@ class Lost(PricesTest):
         self.compact()
         self.check()
 
+    def test_a_lost_table_that_no_day_needs(self):
+        self.prepared()
+        self.import_map(since="2030-01-01", text=price_map(2))
+        os.unlink(self.path("2.prices"))
+        self.assertIn("2.prices: no day was priced with it; run usagelog prices import once more", self.compact(1).stderr)
+        self.assertEqual(self.compact().stderr, "")
+        self.check()
+
     def test_both_checkpoints_lost(self):
         """The price tables and the facts say what was priced with what."""
         segment = self.prepared()
@@ -352,6 +360,8 @@ class Refused(PricesTest):
         self.usagelog("prices", "import", os.path.join(self.top, "nowhere.json"), status=8)
         self.usagelog("prices", "import", self.put_map(text="{"), status=8)
         self.usagelog("prices", "import", self.put_map(text="[]"), status=8)
+        for text in ("{}", '{"error": "rate limit"}', '{"m": {"input_cost_per_token": 1e-6}}'):
+            self.assertIn("no model has prices in it", self.usagelog("prices", "import", self.put_map(text=text), status=8).stderr)
         self.assertEqual(self.tables(), [])
 
     def test_odd_models(self):
