@@ -584,34 +584,61 @@ static bool give_up_table(struct run *run, const struct priced_table *table, con
 	return !named;
 }
 
-/* Look at the tables that are named; what is lost is put back from the base, if that has it. */
+/* A table was looked at. If it is lost, and the base has no copy to put back, that is said, and it is given up if no day needs it. */
+static int judge_table(struct run *run, struct priced_table *table, bool *given_up)
+{
+	struct base_file named = {
+		.kind = UL_CONTAINER_PRICES, .size_bytes = table->size_bytes, .checksum = table->checksum};
+	enum file_state state = table->file.state;
+	store_prices_name(named.name, table->generation);
+	if (state == FILE_NEWER || state == FILE_UNREADABLE)
+		return fail(run, table->file.error ? table->file.error : USAGELOG_ERROR_NEWER, named.name);
+	if (state == FILE_SOUND || table->told)
+		return 0;
+	if (!is_lost(run, &named, state, "it cannot be made anew")) {
+		stored_file_clear(&table->file);
+		table->looked_for = false;
+		return 0;
+	}
+	if (state == FILE_DAMAGED)
+		set_aside(run, named.name);
+	table->told = true;
+	*given_up = give_up_table(run, table, named.name);
+	return 0;
+}
+
+/* Look at the tables that are named, and that may have changed since. */
 static int check_price_tables(struct run *run)
 {
 	for (size_t i = 0; i < run->pricing.count;) {
-		struct priced_table *table = &run->pricing.tables[i++];
-		struct base_file named = {
-			.kind = UL_CONTAINER_PRICES, .size_bytes = table->size_bytes, .checksum = table->checksum};
-		store_prices_name(named.name, table->generation);
-		if (!file_is_suspect(run, named.name, table->size_bytes) ||
-		    pricing_table(&run->pricing, table->generation))
-			continue;
-		enum file_state state = table->file.state;
-		if (state == FILE_NEWER || state == FILE_UNREADABLE)
-			return fail(run, table->file.error ? table->file.error : USAGELOG_ERROR_NEWER, named.name);
-		if (!is_lost(run, &named, state, "it cannot be made anew")) {
-			stored_file_clear(&table->file);
-			table->looked_for = false;
-			continue;
+		struct priced_table *table = &run->pricing.tables[i];
+		char name[STORE_NAME_BYTES];
+		bool given_up = false;
+		store_prices_name(name, table->generation);
+		if (file_is_suspect(run, name, table->size_bytes)) {
+			(void)pricing_table(&run->pricing, table->generation);
+			int error = judge_table(run, table, &given_up);
+			if (error)
+				return error;
 		}
-		if (state == FILE_DAMAGED)
-			set_aside(run, named.name);
-		if (give_up_table(run, table, named.name)) {
+		if (given_up)
 			pricing_remove(&run->pricing, table->generation);
-			run->changed = true;
-			i--;
-		}
+		i += !given_up;
+		run->changed |= given_up;
 	}
 	return 0;
+}
+
+/* A table that was damaged without a trace is found so when it is used. */
+static int check_used_tables(struct run *run)
+{
+	int error = 0;
+	for (size_t i = 0; i < run->pricing.count && !error; i++) {
+		bool given_up;
+		if (run->pricing.tables[i].looked_for)
+			error = judge_table(run, &run->pricing.tables[i], &given_up);
+	}
+	return error;
 }
 
 /* Was the table that stands on the day asked for made of the same map? */
@@ -703,6 +730,15 @@ static int begin_prices(struct run *run)
 	if (!error)
 		error = make_price_table(run);
 	return error ? error : set_priced_days(run);
+}
+
+/* The tables are named, and the last calls priced with them. */
+static int price_calls(struct run *run)
+{
+	int error = pricing_store(&run->pricing, run->next);
+	if (!error)
+		error = pricing_calls(&run->pricing, run->next);
+	return error ? fail(run, error, "the last calls cannot be priced") : 0;
 }
 
 /* ---- what a rebuild did not find ------------------------------------------------------------------------------- */
@@ -1037,8 +1073,10 @@ static int make_next(struct run *run, struct compact_result *result)
 		error = write_ids(run);
 	if (!error && fold_update_last_calls(&run->pass.fold, run->next))
 		error = fail(run, -ENOMEM, "the last calls cannot be gathered");
-	if (!error && (pricing_store(&run->pricing, run->next) || pricing_calls(&run->pricing, run->next)))
-		error = fail(run, -ENOMEM, "the last calls cannot be priced");
+	if (!error)
+		error = price_calls(run);
+	if (!error)
+		error = check_used_tables(run);
 	if (!error && run->options->rebuild)
 		error = compare_with_before(run, result);
 	if (!error && (run->rebuild || run->from_base) && !run->state.settings_changed) {

@@ -271,6 +271,19 @@ const struct ul_container *pricing_table(struct pricing *pricing, uint32_t gener
 	return table->file.state == FILE_SOUND ? &table->file.container : NULL;
 }
 
+/* The same for a fold: what cannot be read now may be sound, and is an error. NULL: missing or damaged. */
+static int load_table(struct pricing *pricing, uint32_t generation, const struct ul_container **container)
+{
+	*container = pricing_table(pricing, generation);
+	size_t at = find_place(pricing, generation);
+	if (*container || at == pricing->count || pricing->tables[at].generation != generation)
+		return 0;
+	const struct stored_file *file = &pricing->tables[at].file;
+	if (file->state == FILE_NEWER)
+		return USAGELOG_ERROR_NEWER;
+	return file->state == FILE_UNREADABLE ? file->error : 0;
+}
+
 /* ---- facts ------------------------------------------------------------------------------------------------------- */
 
 static bool is_to_be_priced(const struct ul_row *row)
@@ -310,10 +323,11 @@ struct wanted {
 /* The price, NULL if there is none. */
 static int find_price(struct pricing *pricing, const struct wanted *wanted, const struct ul_price **price)
 {
-	const struct ul_container *container = pricing_table(pricing, wanted->generation);
+	const struct ul_container *container;
+	int error = load_table(pricing, wanted->generation, &container);
 	*price = NULL;
-	if (!container)
-		return 0;
+	if (error || !container)
+		return error;
 	struct priced_table *table = &pricing->tables[find_place(pricing, wanted->generation)];
 	const struct answer key = {.provider = wanted->provider,
 				   .model = wanted->model,
@@ -394,9 +408,10 @@ static int change_quarter(struct pricing *pricing, uint32_t generation, const st
 
 int pricing_change(struct pricing *pricing, uint32_t generation, const struct facts *facts, struct facts *change)
 {
-	int error = 0;
-	if (generation && !pricing_table(pricing, generation))
-		return 0;
+	const struct ul_container *container;
+	int error = load_table(pricing, generation, &container);
+	if (error || (generation && !container))
+		return error;
 	for (uint32_t i = 0; i < facts->rows.count && !error; i++) {
 		const struct ul_row *row = table_record(&facts->rows, i);
 		if (is_to_be_priced(row))
@@ -439,16 +454,16 @@ int pricing_day(struct pricing *pricing, const struct ul_container *file, uint32
 {
 	struct facts old, change;
 	uint32_t wanted = choose_table(pricing, facts);
-	int error = 0;
+	const struct ul_container *container;
+	int error = load_table(pricing, wanted, &container);
 	facts_init(&old, facts->day);
 	facts_init(&change, facts->day);
-	if (file && wanted != had) {
+	if (!error && file && wanted != had) {
 		facts_add_file(&old, pricing->names, file);
 		error = old.error;
 	}
 	*table = had;
-	if (!error && wanted != had && pricing_table(pricing, wanted) &&
-	    (pricing_concerns(&old) || pricing_concerns(facts)))
+	if (!error && wanted != had && (container || !wanted) && (pricing_concerns(&old) || pricing_concerns(facts)))
 		*table = wanted;
 	if (!error && *table != had)
 		error = pricing_change(pricing, *table, &old, &change);
@@ -500,7 +515,10 @@ int pricing_calls(struct pricing *pricing, struct checkpoint *checkpoint)
 			continue;
 		const struct ul_day *day = checkpoint_find_day(checkpoint, calendar_day(&calendar, call->call.time_ns));
 		/* What a lost table priced stays. */
-		if (day && (!day->prices || pricing_table(pricing, day->prices)))
+		const struct ul_container *container = NULL;
+		if (day)
+			error = load_table(pricing, day->prices, &container);
+		if (!error && day && (!day->prices || container))
 			error = price_call(pricing, day->prices, call);
 	}
 	return error;

@@ -15,6 +15,7 @@ struct priced_table {
 	uint64_t size_bytes;
 	uint64_t checksum;
 	bool looked_for;
+	bool told; /* that it is lost */
 	struct stored_file file; /* sound, or lost */
 	struct table answers;    /* what was asked of it */
 };
@@ -51,13 +52,13 @@ uint32_t pricing_named(const struct pricing *pricing, int32_t day);
 uint32_t pricing_standing(const struct pricing *pricing, int32_t day);
 void pricing_set_day(struct pricing *pricing, int32_t day, uint32_t generation);
 
-/* The table, NULL if there is none such or it is missing or damaged. */
+/* The table; NULL: there is none such, or it is missing or damaged, or cannot be read, which folds take for an error. */
 const struct ul_container *pricing_table(struct pricing *pricing, uint32_t generation);
 
 /* Does a day hold calls without a given cost? */
 bool pricing_concerns(const struct facts *facts);
 
-/* Add to `change` what priced facts are more than these. Nothing, if the table is lost; without a table (0) all is unpriced. The two may not be the
+/* Add to `change` what priced facts are more than these. Nothing, if the table is missing or damaged; without a table (0) all is unpriced. The two may not be the
  * same. 0, -ENOMEM or -EOVERFLOW. */
 int pricing_change(struct pricing *pricing, uint32_t generation, const struct facts *facts, struct facts *change);
 /* Price facts. */

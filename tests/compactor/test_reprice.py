@@ -288,6 +288,25 @@ class Lost(PricesTest):
         self.compact()
         self.check()
 
+    def test_a_table_that_was_damaged_without_a_trace(self):
+        segment = self.prepared()
+        name = self.path(self.tables()[0])
+        fill(segment, 1, start=1700900000, seed=9)
+        self.compact()
+        clock = os.stat(self.path("checkpoint"))
+        with open(name, "r+b") as file:
+            file.seek(-60, os.SEEK_END)
+            file.write(b"\xff")
+        # As if it were older than the checkpoint: its time of change is.
+        while os.stat(self.path("checkpoint")).st_ctime_ns <= os.stat(name).st_ctime_ns:
+            os.rename(self.path("checkpoint"), self.path("checkpoint.away"))
+            os.rename(self.path("checkpoint.away"), self.path("checkpoint"))
+        self.assertGreater(os.stat(self.path("checkpoint")).st_ctime_ns, clock.st_ctime_ns)
+        segment.call(START, tokens=(1000, 0, 0, 0, 100, 0))
+        self.assertIn("1.prices: is damaged; it cannot be made anew", self.compact(1).stderr)
+        self.reprice("2023-01-01", price_map())
+        self.check()
+
     def test_a_lost_table_that_no_day_needs(self):
         self.prepared()
         self.import_map(since="2030-01-01", text=price_map(2))
