@@ -34,6 +34,9 @@ const char *const field_names[FIELD_COUNT] = {
 	[FIELD_KIND] = "kind",
 	[FIELD_SEGMENT] = "segment",
 	[FIELD_SLOT] = "slot",
+	[FIELD_CALLS] = "calls",
+	[FIELD_TOKENS] = "tokens",
+	[FIELD_SCOPE] = "scope",
 };
 
 const char *const field_attributes[FIELD_COUNT] = {
@@ -274,13 +277,33 @@ static bool take_counts(const struct draft_rules *rules, const struct field_valu
 	return true;
 }
 
-/* Reversals and opening balances are lines of a dump too; taken as calls they would count what they take back. */
-static bool check_kind(struct field_value kind, struct refusal *why)
+static bool is_kind(const struct field_value values[FIELD_COUNT], const char *kind)
 {
-	static const char *const others[] = {"reversal", "balance"};
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
-		if (kind.bytes == strlen(others[i]) && !memcmp(kind.text, others[i], kind.bytes))
-			return refuse(why, FIELD_KIND, kind, "is no call, and only calls can be imported");
+	return values[FIELD_KIND].bytes == strlen(kind) && !memcmp(values[FIELD_KIND].text, kind, strlen(kind));
+}
+
+/* A reversal is a line of a dump too; taken as a call it would count what it takes back. */
+static bool check_kind(const struct field_value values[FIELD_COUNT], struct refusal *why)
+{
+	return !is_kind(values, "reversal") || refuse(why, FIELD_KIND, values[FIELD_KIND],
+						      "takes a call back, and only calls and balances can be imported");
+}
+
+/* The figures of an opening balance; time and cost are a call's. */
+static bool take_balance(const struct field_value values[FIELD_COUNT], struct draft *draft, struct refusal *why)
+{
+	enum { SCOPE_MAX = 3 }; /* FORMAT.md 3.4 */
+	uint64_t scope;
+	draft->is_balance = true;
+	draft->balance =
+		(struct ul_balance_body){.time_ns = draft->call.time_ns, .cost_pico_usd = draft->call.cost_pico_usd};
+	if (!take_count(values, FIELD_CALLS, UL_BALANCE_MAX - 1, &draft->balance.calls, why) ||
+	    !take_count(values, FIELD_TOKENS, UL_BALANCE_MAX - 1, &draft->balance.tokens, why) ||
+	    !take_count(values, FIELD_SCOPE, UINT32_MAX, &scope, why))
+		return false;
+	if (!scope || scope > SCOPE_MAX)
+		return refuse(why, FIELD_SCOPE, values[FIELD_SCOPE], "is not 1, 2 or 3");
+	draft->balance.scope = (uint32_t)scope;
 	return true;
 }
 
@@ -305,15 +328,15 @@ bool draft_make(struct draft *draft, struct draft_rules *rules, const struct fie
 	struct usagelog_call *call = &draft->call;
 	uint64_t ttft_us;
 	*call = (struct usagelog_call){0};
-	if (!check_kind(values[FIELD_KIND], why) || !take_time(rules, values, call, why) ||
-	    !take_names(values, draft, why) || !take_counts(rules, values, call, why) ||
-	    !take_cost(values, call, why) ||
+	draft->is_balance = false;
+	if (!check_kind(values, why) || !take_time(rules, values, call, why) || !take_names(values, draft, why) ||
+	    !take_counts(rules, values, call, why) || !take_cost(values, call, why) ||
 	    !take_ms(values, FIELD_LATENCY_MS, LATENCY_US_MAX, &call->latency_us, why) ||
 	    !take_ms(values, FIELD_TTFT_MS, UINT32_MAX, &ttft_us, why))
 		return false;
 	call->ttft_us = (uint32_t)ttft_us;
 	take_id(values, draft);
-	return true;
+	return !is_kind(values, "balance") || take_balance(values, draft, why);
 }
 
 uint64_t draft_content(const struct draft *draft)

@@ -33,9 +33,12 @@ enum call_field {
 	FIELD_CALL_ID,
 	FIELD_METADATA,
 	FIELD_IS_ERROR,
-	FIELD_KIND,    /* what dump writes of that which is no call: refused */
+	FIELD_KIND,    /* what dump writes of that which is no call: an opening balance is taken, a reversal refused */
 	FIELD_SEGMENT, /* with FIELD_SLOT: what a dump's line is known by */
 	FIELD_SLOT,
+	FIELD_CALLS, /* of an opening balance, as the next two */
+	FIELD_TOKENS,
+	FIELD_SCOPE,
 	FIELD_COUNT
 };
 
@@ -54,6 +57,8 @@ struct field_value {
 struct draft {
 	struct usagelog_call call;   /* its call_id points to `id`, or is NULL */
 	struct usagelog_names names; /* point into the texts below */
+	bool is_balance;             /* no call but this, of the same names; its id is that of `call` */
+	struct ul_balance_body balance;
 	uint8_t id[16];
 	char provider[UL_NAME_BYTES_MAX + 1], model[UL_NAME_BYTES_MAX + 1], operation[UL_NAME_BYTES_MAX + 1],
 		error_type[UL_NAME_BYTES_MAX + 1], service_tier[UL_NAME_BYTES_MAX + 1],

@@ -58,7 +58,7 @@ int import_log_close(struct import_log *log, int status)
 int import_log_add(struct import_log *log, struct draft *draft, bool any)
 {
 	struct usagelog_call *call = &draft->call;
-	uint64_t content = log->ids ? draft_content(draft) : 0;
+	uint64_t content = log->ids && !draft->is_balance ? draft_content(draft) : 0;
 	enum call_ids_found found =
 		log->ids ? call_ids_find(log->ids, call->call_id, any ? 0 : content) : CALL_IDS_NONE;
 	if (found != CALL_IDS_NONE) {
@@ -68,7 +68,8 @@ int import_log_add(struct import_log *log, struct draft *draft, bool any)
 	}
 	if (!log->ids)
 		call->call_id = NULL;
-	int error = usagelog_record_names(log->log, &draft->names, call);
+	int error = draft->is_balance ? ul_record_balance(log->log, &draft->names, call->call_id, &draft->balance)
+				      : usagelog_record_names(log->log, &draft->names, call);
 	/* Held in memory is not in the log: the barrier says when it is. */
 	if (error == USAGELOG_ERROR_HELD)
 		error = usagelog_flush(log->log, FLUSH_MS);

@@ -1,15 +1,17 @@
 /* --map, and the fields of lines by it. */
 #include "import_map.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "command.h"
+#include "decimal.h"
 #include "os.h"
 
 static const char byte_order_mark[] = "\xef\xbb\xbf";
-enum { MARK_BYTES = 3 };
+enum { MARK_BYTES = 3, WHOLE_INPUT = SLOT_OWN };
 
 /* ---- the map ------------------------------------------------------------------------------------------------- */
 
@@ -74,7 +76,13 @@ bool import_map_open(struct import_map *map, const char *spec)
 		return false;
 	}
 	for (enum call_field field = 0; field < FIELD_COUNT; field++) {
-		if (!map->paths[field] || ul_json_paths_add_names(&map->reader.paths, map->paths[field], field))
+		bool added = true;
+		if (!spec && field_attributes[field])
+			added = ul_json_paths_add_names(&map->reader.paths, field_attributes[field],
+							field == FIELD_INPUT_TOKENS ? WHOLE_INPUT : field);
+		if (map->paths[field])
+			added &= ul_json_paths_add_names(&map->reader.paths, map->paths[field], field);
+		if (added)
 			continue;
 		complain("--map: the column %s of the field %s has too many dots", map->paths[field],
 			 field_names[field]);
@@ -106,11 +114,33 @@ static void step_over_mark(struct line *line)
 	}
 }
 
+/* The count in a field; false: it is none, which is for others to say. */
+static bool count_of(struct field_value value, uint64_t *count)
+{
+	*count = 0;
+	return !value.bytes || !decimal_parse_count(value.text, value.bytes, UINT64_MAX >> 2, count);
+}
+
+/* An input that has what was read from a cache and written to one in it becomes one without. */
+static void subtract_cached(struct import_map *map, struct field_value values[FIELD_COUNT])
+{
+	uint64_t input, cached = 0, count;
+	for (enum call_field field = FIELD_CACHE_READ_TOKENS; field <= FIELD_CACHE_WRITE_1H_TOKENS; field++) {
+		if (!count_of(values[field], &count))
+			return;
+		cached += count;
+	}
+	if (!count_of(values[FIELD_INPUT_TOKENS], &input) || !values[FIELD_INPUT_TOKENS].bytes || cached > input)
+		return;
+	int bytes = snprintf(map->input, sizeof(map->input), "%" PRIu64, input - cached);
+	values[FIELD_INPUT_TOKENS] = (struct field_value){map->input, (size_t)bytes};
+}
+
 /* ---- CSV ----------------------------------------------------------------------------------------------------- */
 
-static bool find_column(struct import_map *map, const char *file, enum call_field field)
+/* The column of this name, if there is one, for a field. False after an error message. */
+static bool find_name(struct import_map *map, const char *file, enum call_field field, const char *name)
 {
-	const char *name = map->paths[field];
 	size_t before = map->found_count;
 	for (size_t i = 0; i < map->column_count; i++) {
 		if (map->fields[i].bytes != strlen(name) ||
@@ -123,6 +153,20 @@ static bool find_column(struct import_map *map, const char *file, enum call_fiel
 		map->found[map->found_count].field = field;
 		map->found[map->found_count++].column = i;
 	}
+	return true;
+}
+
+static bool find_column(struct import_map *map, const char *file, enum call_field field)
+{
+	const char *name = map->paths[field];
+	size_t before = map->found_count;
+	if (!find_name(map, file, field, name))
+		return false;
+	if (map->found_count == before && !map->given && field_attributes[field]) {
+		if (!find_name(map, file, field, field_attributes[field]))
+			return false;
+		map->input_is_whole |= field == FIELD_INPUT_TOKENS && map->found_count > before;
+	}
 	if (map->found_count > before || (!map->given && field != FIELD_TIME))
 		return true;
 	complain("%s:1: there is no column \"%s\" for the field %s; name another one: --map %s=COLUMN", file, name,
@@ -133,6 +177,7 @@ static bool find_column(struct import_map *map, const char *file, enum call_fiel
 bool import_map_header(struct import_map *map, const char *file, struct line *header)
 {
 	map->found_count = 0;
+	map->input_is_whole = false;
 	step_over_mark(header);
 	enum csv_error error = csv_split(header->text, header->bytes, map->fields, &map->column_count);
 	if (error || header->too_long) {
@@ -163,6 +208,8 @@ bool import_map_csv(struct import_map *map, struct line *line, struct field_valu
 		if (found->bytes)
 			values[map->found[i].field] = (struct field_value){found->text, found->bytes};
 	}
+	if (map->input_is_whole)
+		subtract_cached(map, values);
 	return true;
 }
 
@@ -177,7 +224,14 @@ bool import_map_json(struct import_map *map, struct line *line, struct field_val
 	map->objects++;
 	for (enum call_field field = 0; field < FIELD_COUNT && map->given; field++)
 		map->seen[field] |= map->reader.find.spans[field].type != UL_JSON_END;
-	return import_reader_fields(&map->reader, values, why);
+	if (!import_reader_fields(&map->reader, values, why))
+		return false;
+	if (found(&map->reader, WHOLE_INPUT).type > UL_JSON_NULL &&
+	    found(&map->reader, FIELD_INPUT_TOKENS).type <= UL_JSON_NULL) {
+		values[FIELD_INPUT_TOKENS] = found_text(&map->reader, WHOLE_INPUT);
+		subtract_cached(map, values);
+	}
+	return true;
 }
 
 void import_map_forget(struct import_map *map)

@@ -22,16 +22,18 @@ struct import_map {
 		size_t column;
 	} found[FIELD_COUNT]; /* the fields that the header has */
 	size_t found_count;
+	bool input_is_whole; /* the input's column has OpenTelemetry's name, so that cached tokens are in it */
 	size_t column_count;
 	struct csv_field *fields; /* CSV_FIELDS_MAX of them */
 	/* JSON: */
 	struct import_reader reader;
 	uint64_t objects;       /* lines that were JSON objects */
 	bool seen[FIELD_COUNT]; /* one of them had the member, be it null */
+	char input[24];         /* less the cached tokens, of the line at hand */
 };
 
-/* Parse --map, "field=column,field,..."; NULL: each field from the column of its own name. False after an error
- * message. */
+/* Parse --map, "field=column,field,..."; NULL: each field from the column of its own name, or of the attribute that OpenTelemetry
+ * has for it. False after an error message. */
 bool import_map_open(struct import_map *map, const char *spec);
 void import_map_close(struct import_map *map);
 

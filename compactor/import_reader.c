@@ -149,7 +149,7 @@ bool import_reader_fields(struct import_reader *reader, struct field_value value
 		struct field_value value;
 		/* What only a dump has may be anything in a file that is none. */
 		bool nested = span->type == UL_JSON_OBJECT || span->type == UL_JSON_ARRAY;
-		if (span->type <= UL_JSON_NULL || (nested && (field == FIELD_SEGMENT || field == FIELD_SLOT)))
+		if (span->type <= UL_JSON_NULL || (nested && field >= FIELD_KIND))
 			continue;
 		if (!take_value(reader, field, *span, &value, why))
 			return false;

@@ -103,18 +103,10 @@ class ExportTest(LogTest):
         name = os.path.join(self.top, copy + ".jsonl")
         with open(name, "w", encoding="utf-8") as file:
             file.write(text)
-        done = run("import", "--log", path, *IMPORT, name)
+        done = run("import", "--log", path, name)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         run("config", "--log", path, "time_zone", "UTC")
         return path
-
-
-IMPORT = ("--format", "jsonl", "--input-includes-cache", "--map",
-          "time,provider=gen_ai.provider.name,model=gen_ai.request.model,operation=gen_ai.operation.name,"
-          "input_tokens=gen_ai.usage.input_tokens,cache_read_tokens=gen_ai.usage.cache_read.input_tokens,"
-          "cache_write_5m_tokens,cache_write_1h_tokens,output_tokens=gen_ai.usage.output_tokens,"
-          "reasoning_tokens=gen_ai.usage.reasoning.output_tokens,cost_usd,latency_ms,ttft_ms,error_type=error.type,"
-          "service_tier,session_id=gen_ai.conversation.id,metadata,segment,slot,call_id")
 
 
 class Lines(ExportTest):
@@ -229,6 +221,20 @@ class Lines(ExportTest):
         self.assertEqual(dumped.returncode, 1)
         self.assertIn("it was cut short", dumped.stderr)
 
+    def test_dump_comes_back(self):
+        segment = Segment(self.log, 1)
+        segment.balance(OLD, 7, 4200, 5 * 10**11, 3, operation="chat")
+        segment.call(call_id=b"a")
+        segment.call(call_id=b"a", reversal=True)
+        with open(os.path.join(self.top, "dump.jsonl"), "w", encoding="utf-8") as file:
+            file.write(run("dump", "--log", self.log).stdout)
+        done = run("import", "--log", os.path.join(self.top, "copy"), os.path.join(self.top, "dump.jsonl"))
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("imported 2 calls", done.stdout)
+        self.assertIn('kind: "reversal" takes a call back', done.stderr)
+        self.log = os.path.join(self.top, "copy")
+        self.assertEqual([row.get("kind") for row in self.jsonl()], ["balance", None])
+
     def test_damage(self):
         segment = Segment(self.log, 1)
         segment.damage(segment.call())
@@ -241,12 +247,14 @@ class Lines(ExportTest):
         # What import refuses of other files a log may have.
         segment.call(tokens=(2**32 - 1,) * 4 + (1, 2**32 - 1), cost=-(2**63), latency=2**32 - 1, ttft=2**32 - 1)
         segment.call(1e9, provider="p\\", model='m"\u2028é😀', operation="a", cost=0, session_id="=1+1", metadata={"n": 1e300, "deep": {"a": [None]}})
+        segment.balance(OLD, 7, 4200, 5 * 10**11, 3, operation="chat")
+        segment.balance(OLD, 2, 0, -1, 1, provider="p")
         self.compact()
         text = self.export("jsonl")
         copy = self.import_back(text)
         before = self.summary()
-        again = run("import", "--log", copy, *IMPORT, os.path.join(self.top, "copy.jsonl"))
-        self.assertIn("imported 0 calls (602 already there", again.stdout)
+        again = run("import", "--log", copy, "--format", "jsonl", os.path.join(self.top, "copy.jsonl"))
+        self.assertIn("imported 0 calls (604 already there", again.stdout)
         self.log = copy
         self.compact()
         after = self.summary()
@@ -264,6 +272,18 @@ class Lines(ExportTest):
         for row in rows + back:
             del row["segment"], row["slot"]
         self.assertEqual(sorted(map(json.dumps, back)), sorted(map(json.dumps, rows)))
+
+
+    def test_back_by_csv(self):
+        self.fill()
+        Segment(self.log, 3).balance(OLD, 7, 4200, 5 * 10**11, 3, operation="chat")
+        self.compact()
+        before = self.summary()
+        self.log = self.import_back(self.export("csv"))
+        self.compact()
+        after = self.summary()
+        for name in ("totals", "daily_totals", "model_breakdown", "operation_breakdown", "error_breakdown", "latency_ms", "ttft_ms"):
+            self.assertEqual(after[name], before[name])
 
 
 class Csv(ExportTest):
