@@ -60,7 +60,7 @@ static void append_quoted(struct json_text *json, struct ul_text value)
 static void begin_line(struct json_text *json)
 {
 	static const char tabs[JSON_TEXT_DEPTH_MAX + 1] = "\n\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t";
-	if (json->flat && json->depth >= json->flat)
+	if (json->dense || (json->flat && json->depth >= json->flat))
 		return;
 	append(json, tabs, json->depth + (size_t)1);
 }
@@ -70,12 +70,12 @@ static void begin_value(struct json_text *json, struct ul_text key)
 {
 	bool one_line = json->flat && json->depth >= json->flat;
 	if (json->any)
-		append(json, one_line ? ", " : ",", one_line ? 2 : 1);
+		append(json, ", ", one_line && !json->dense ? 2 : 1);
 	if (json->depth)
 		begin_line(json);
 	if (key.bytes || (json->depth && json->closing[json->depth - 1] == '}')) {
 		append_quoted(json, key);
-		append(json, ": ", 2);
+		append(json, ": ", json->dense ? 1 : 2);
 	}
 	json->any = true;
 }

@@ -14,6 +14,7 @@ enum { JSON_TEXT_DEPTH_MAX = 16 };
 
 /* Zero it to begin. */
 struct json_text {
+	bool dense; /* set it to begin: no space, no line, for texts that only programs read */
 	char *text; /* terminated */
 	size_t bytes, room;
 	unsigned depth;

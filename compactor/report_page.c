@@ -45,14 +45,13 @@ static char *assemble(const struct json_text *json, size_t *bytes)
 	return page;
 }
 
-/* Is what stands there something that the page must not take the place of? 0, or a negative code and `why`. */
+/* May the page stand there? 0, or a negative code and `why`. */
 static int check_target(const struct ul_directory *log, int directory, const char *name, const char *path,
 			struct ul_message *why)
 {
 	struct stat there, ours;
-	if (!*name || os_stat_at(directory, name, &there))
-		there.st_mode = *name ? S_IFREG : S_IFDIR;
-	if (!S_ISREG(there.st_mode)) {
+	bool is_file = *name && (os_stat_at(directory, name, &there) || S_ISREG(there.st_mode));
+	if (!is_file) {
 		ul_message_set(why,
 			       "%s: is no regular file, and the page does not take its place; name a file, or - for "
 			       "standard output",
@@ -67,39 +66,47 @@ static int check_target(const struct ul_directory *log, int directory, const cha
 	return 0;
 }
 
+/* Write it, and have it durable under its name. */
+static int put_in_place(int directory, const char *name, const char *path, const char *page, size_t bytes,
+			struct ul_message *why)
+{
+	int error = store_write(directory, name, page, bytes);
+	if (!error)
+		error = os_sync(directory);
+	if (error)
+		ul_message_set(why, "%s: the page cannot be written: %s", path, usagelog_strerror(error));
+	return error;
+}
+
 static int save(const char *path, const struct ul_directory *log, const char *page, size_t bytes,
 		struct ul_message *why)
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-	char *folder = os_duplicate(path);
+	char *folder = os_duplicate(slash ? path : ".");
 	if (!folder) {
 		ul_message_set(why, "%s: no memory to write the page", path);
 		return -ENOMEM;
 	}
-	folder[name - path] = '\0';
-	int directory = os_open_directory(slash ? folder : "."), error = directory;
-	if (directory >= 0) {
-		error = check_target(log, directory, name, path, why);
-		if (error) {
-			os_close(directory);
-			free(folder);
-			return error;
-		}
-		error = store_write(directory, name, page, bytes);
-		if (!error)
-			error = os_sync(directory);
-		os_close(directory);
-	}
-	if (error)
-		ul_message_set(why, "%s: the page cannot be written: %s", path, usagelog_strerror(error));
+	if (slash)
+		folder[name - path] = '\0';
+	int directory = os_open_directory(folder), error = directory;
 	free(folder);
+	if (directory < 0) {
+		ul_message_set(why, "%s: its directory cannot be opened: %s; name a file elsewhere, or make that first",
+			       path, usagelog_strerror(error));
+		return error;
+	}
+	error = check_target(log, directory, name, path, why);
+	if (!error)
+		error = put_in_place(directory, name, path, page, bytes, why);
+	os_close(directory);
 	return error;
 }
 
 int page_write(const char *path, struct view *view, struct checkpoint *whole, struct report *report, bool period_given,
 	       struct ul_message *why)
 {
-	struct json_text json = {0};
+	struct json_text json = {.dense = true};
 	size_t bytes = 0;
 	int error = page_data_write(&json, view, whole, report, period_given);
 	char *page = error ? NULL : assemble(&json, &bytes);

@@ -43,6 +43,24 @@ static void shape(void **state)
 		      "\t\"as it is\": [1.50]\n}");
 }
 
+static void dense(void **state)
+{
+	struct json_text json = {.dense = true};
+	(void)state;
+	json_begin_object(&json, none);
+	json_begin_array(&json, json_key("a b"));
+	json_null(&json, none);
+	json_string(&json, none, json_key("c, d"));
+	json_end(&json);
+	json_in_a_line(&json);
+	json_begin_object(&json, json_key("line"));
+	json_integer(&json, json_key("e"), 1);
+	json_integer(&json, json_key("f"), 2);
+	json_end(&json);
+	json_end(&json);
+	expect(&json, "{\"a b\":[null,\"c, d\"],\"line\":{\"e\":1,\"f\":2}}");
+}
+
 static void numbers(void **state)
 {
 	struct json_text json = {0};
@@ -87,6 +105,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(shape),
+		cmocka_unit_test(dense),
 		cmocka_unit_test(numbers),
 		cmocka_unit_test(strings),
 	};

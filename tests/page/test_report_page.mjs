@@ -339,7 +339,7 @@ test('the file is whole, and its owner\'s alone', () => {
 	fs.chmodSync(target, 0o644);
 	run(['report', '--log', log, '--html', target]);
 	assert.equal(fs.statSync(target).mode & 0o777, 0o600);
-	const bare = text => text.replace(/"made": "[^"]*"/, '');
+	const bare = text => text.replace(/"made":"[^"]*"/, '');
 	assert.equal(bare(run(['report', '--log', log, '--html', '-'])), bare(fs.readFileSync(target, 'utf8')));
 	fs.symlinkSync(target, place('link.html'));
 	for (const wrong of [place('link.html'), place('no/such/page.html'), `${log}/checkpoint`, place('.'), '/dev/null', ''])
