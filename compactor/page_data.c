@@ -121,6 +121,26 @@ static int put_sessions(struct json_text *json, const struct page_sums *sums)
 	return error;
 }
 
+/* day, model, tokens read from the cache, amount (2). */
+static int put_savings(struct json_text *json, const struct page_sums *sums)
+{
+	struct sum_list list = {0};
+	int error = sum_list_gather(&list, &sums->savings, NULL);
+	if (!error)
+		sum_list_sort(&list);
+	begin_numbers(json, "savings");
+	for (size_t i = 0; i < list.count; i++) {
+		const struct ul_sum *sum = &list.items[i];
+		put_number(json, sum->number - sums->report->first_day);
+		put_number(json, sum->first);
+		put_number(json, sum->tokens[UL_CACHE_READ]);
+		put_amount(json, money_of(sum->cost_pico_usd));
+	}
+	json_end(json);
+	sum_list_clear(&list);
+	return error;
+}
+
 /* value, day, model, calls, errors, unpriced, tokens, amount (2). */
 static int put_attribute_rows(struct json_text *json, const struct page_sums *sums,
 			      const struct page_attribute *attribute)
@@ -198,8 +218,8 @@ static int put_call(struct json_text *json, struct page_sums *sums, const struct
 	put_number(json, body->cache_read_tokens);
 	put_number(json, (int64_t)body->cache_write_5m_tokens + body->cache_write_1h_tokens);
 	put_number(json, body->output_tokens);
-	json_boolean(json, json_key(""), !(call->flags & UL_UNPRICED >> 28));
-	put_amount(json, body->cost_pico_usd);
+	json_boolean(json, json_key(""), last_call_has_cost(call));
+	put_amount(json, last_call_cost(call));
 	put_duration(json, !(call->flags & UL_LATENCY_UNKNOWN >> 28),
 		     body->latency * (call->flags & UL_LATENCY_MS >> 28 ? INT64_C(1000) : INT64_C(1)));
 	put_duration(json, body->ttft_us, body->ttft_us);
@@ -304,6 +324,8 @@ static int put_all(struct json_text *json, struct page_sums *sums, bool period_g
 		error = put_sessions(json, sums);
 	if (!error)
 		error = put_attributes(json, sums);
+	if (!error)
+		error = put_savings(json, sums);
 	page_times_put(&sums->times, json);
 	if (!error)
 		error = put_calls(json, sums);

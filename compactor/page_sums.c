@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "context.h"
+#include "money.h"
 #include "os.h"
 #include "totals.h"
 
@@ -16,7 +17,7 @@ struct reading {
 	uint32_t known;
 	bool wanted, failed;
 	uint32_t operation, error;              /* numbers of the page */
-	uint32_t session;                       /* a name */
+	uint32_t session, service_tier;         /* names */
 	uint32_t values[REPORT_ATTRIBUTES_MAX]; /* by attribute of the page: numbers of its values */
 };
 
@@ -25,6 +26,7 @@ static int fill_reading(struct page_sums *sums, const struct report_reading *fro
 	reading->wanted = from->wanted;
 	reading->failed = from->failed;
 	reading->session = from->values[sums->session.attribute];
+	reading->service_tier = from->values[sums->service_tier.attribute];
 	int error = page_names_find(&sums->names[PAGE_OPERATIONS], from->values[sums->operation.attribute],
 				    &reading->operation);
 	if (!error)
@@ -136,6 +138,36 @@ static int add_named(struct page_sums *sums, int32_t day, const struct ul_row *r
 	return error;
 }
 
+/* What a row's tokens would have cost without a cache, less what they cost: by its day's prices, whatever cost was given. */
+static int add_saving(struct page_sums *sums, int32_t day, const struct ul_row *row, const struct reading *reading,
+		      uint32_t model)
+{
+	const struct names *names = &sums->view->names;
+	const int64_t *tokens = row->tokens;
+	if (!tokens[UL_CACHE_READ] && !tokens[UL_CACHE_WRITE_5M] && !tokens[UL_CACHE_WRITE_1H])
+		return 0;
+	struct pricing *pricing = &sums->view->pricing;
+	uint32_t named = pricing_named(pricing, day), generation = named ? named : pricing_standing(pricing, day);
+	const struct ul_container *table = generation ? pricing_table(pricing, generation) : NULL;
+	const struct price_question question = {.provider = names_text(names, row->provider),
+						.model = names_text(names, row->model),
+						.service_tier = names_text(names, reading->service_tier),
+						.prompt_band = row->prompt_band};
+	const struct ul_price *price = table ? prices_find(table, &question) : NULL;
+	if (!price)
+		return 0;
+	struct ul_sum key = {.number = day, .first = model},
+		      more = {.tokens = {[UL_CACHE_READ] = tokens[UL_CACHE_READ]}};
+	struct ul_price uncached = *price;
+	uncached.pico_usd[UL_CACHE_READ] = uncached.pico_usd[UL_CACHE_WRITE_5M] = uncached.pico_usd[UL_CACHE_WRITE_1H] =
+		price->pico_usd[UL_INPUT];
+	more.cost_pico_usd = money_stored(price_cost(&uncached, tokens) - price_cost(price, tokens));
+	struct ul_sum *sum = table_get(&sums->savings, &key);
+	if (!sum)
+		return -ENOMEM;
+	return sum_add(sum, &more) ? 0 : -EOVERFLOW;
+}
+
 static int add_row(struct page_sums *sums, int32_t day, const struct ul_row *row)
 {
 	struct reading reading;
@@ -152,6 +184,8 @@ static int add_row(struct page_sums *sums, int32_t day, const struct ul_row *row
 	error = find_group(sums, &group, &key.first);
 	if (!error)
 		error = add_to(&sums->rows, key, row, reading.failed);
+	if (!error)
+		error = add_saving(sums, day, row, &reading, group.model);
 	/* FORMAT.md 3.4: an opening balance may count in days and totals only. */
 	return error || row->scope == 1 ? error : add_named(sums, day, row, &reading, group.model);
 }
@@ -320,6 +354,7 @@ static int add_attributes(struct page_sums *sums)
 	report_find_key(sums->report, "operation", &sums->operation);
 	report_find_key(sums->report, "error_type", &sums->error);
 	report_find_key(sums->report, "session_id", &sums->session);
+	report_find_key(sums->report, "service_tier", &sums->service_tier);
 	int error = add_attribute(sums, "", "service_tier");
 	for (size_t i = 0; i < conf->group_by_count && !error; i++)
 		error = add_attribute(sums, "metadata.", conf->group_by[i]);
@@ -343,8 +378,11 @@ int page_sums_gather(struct page_sums *sums)
 	table_init(&sums->groups, sizeof(struct page_group));
 	table_init(&sums->rows, sizeof(struct ul_sum));
 	table_init(&sums->sessions, sizeof(struct ul_sum));
+	table_init(&sums->savings, sizeof(struct ul_sum));
 	page_times_open(&sums->times);
 	int error = fold_update_last_calls(&sums->view->pending.fold, sums->whole);
+	if (!error)
+		error = pricing_calls(&sums->view->pricing, sums->whole);
 	if (!error)
 		error = add_attributes(sums);
 	report_open(sums->report);
@@ -364,5 +402,6 @@ void page_sums_clear(struct page_sums *sums)
 	table_clear(&sums->groups);
 	table_clear(&sums->rows);
 	table_clear(&sums->sessions);
+	table_clear(&sums->savings);
 	page_times_clear(&sums->times);
 }

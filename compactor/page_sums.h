@@ -38,7 +38,7 @@ struct page_sums {
 	struct checkpoint *whole;
 	struct report *report;
 
-	struct report_key operation, error, session;
+	struct report_key operation, error, session, service_tier;
 	struct page_names names[PAGE_KINDS];
 	struct page_attribute attributes[REPORT_ATTRIBUTES_MAX];
 	uint32_t attribute_count;
@@ -46,6 +46,8 @@ struct page_sums {
 	struct table groups;   /* struct page_group */
 	struct table rows;     /* by day and group, from 0 */
 	struct table sessions; /* by day, session (a name) and model (a number of the page) */
+	struct table
+		savings; /* what caching saved, by day and model: of calls whose prices are known, with the tokens that they read */
 	struct page_times times;
 };
 

@@ -309,13 +309,36 @@ const cacheTable = new Table(byId('cache-table'), 'What of the prompts came from
 	nameColumn('Model'), countColumn('Sent', row => row.sum.prompted, 'Tokens of the prompts: input, cache reads and cache writes'),
 	countColumn('Cache read', row => row.sum.tokens[CACHE_READ]),
 	rareColumn('Written, 5 min', row => row.sum.tokens[CACHE_WRITE_5M]), rareColumn('Written, 1 h', row => row.sum.tokens[CACHE_WRITE_1H]),
-	shareColumn('Hits', row => row.sum.tokens[CACHE_READ], row => row.sum.prompted, 'Cache read, of all sent')], 2);
+	shareColumn('Hits', row => row.sum.tokens[CACHE_READ], row => row.sum.prompted, 'Cache read, of all sent'), savingColumn()], 2);
+
+/* Less than nothing, where what was written to the cache cost more than was saved. */
+function savingColumn() {
+	const cell = row => {
+		if (!row.saved)
+			return '\u2013';
+		const cost = costOf(row.saved.micro, row.saved.pico);
+		return figure(exactCost(cost), formatCost(cost, 4));
+	};
+	return {title: 'Saved, USD', rare: true, help: 'What the same tokens would have cost without a cache, less what they cost, by the log\u2019s prices',
+		value: row => row.saved ? row.saved.micro / 1e6 + row.saved.pico / 1e12 : null, cell, total: cell};
+}
+
+function describeSaving(saved, sum) {
+	const cost = costOf(saved.micro, saved.pico), shown = amount('saved', cost < 0n ? -cost : cost);
+	return [cost < 0n ? ' It cost ' : ' That saved ', element('strong', {}, shown), cost < 0n ? ' more than it saved' : '',
+		saved.read < sum.tokens[CACHE_READ] ? `, as far as prices are known: for ${formatShare(saved.read, sum.tokens[CACHE_READ])} of them.` : '.'];
+}
 
 function showCache(filter, sum) {
 	const sums = [...sumByName(filter, 'model')].filter(([, one]) => one.tokens[CACHE_READ] + one.written > 0);
+	const savings = sumSavings(filter), saved = {read: 0, micro: 0, pico: 0};
+	for (const one of savings.values())
+		for (const key of ['read', 'micro', 'pico'])
+			saved[key] += one[key];
 	byId('cache-sentence').replaceChildren(...sums.length ? [element('strong', {}, formatShare(sum.tokens[CACHE_READ], sum.prompted)),
-		` of the ${formatShort(sum.prompted)} tokens sent came from a cache.`] : ['No call used a cache.']);
-	cacheTable.show(sums.map(([number, one]) => ({name: nameOf('model', number), sum: one})), {sum: addSums(sums.map(([, one]) => one))});
+		` of the ${formatShort(sum.prompted)} tokens sent came from a cache.`] : ['No call used a cache.'], ...savings.size ? describeSaving(saved, sum) : []);
+	cacheTable.show(sums.map(([number, one]) => ({name: nameOf('model', number), sum: one, saved: savings.get(number)})),
+		{sum: addSums(sums.map(([, one]) => one)), saved: savings.size ? saved : null});
 	byId('cache-table').hidden = !sums.length;
 }
 

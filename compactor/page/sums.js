@@ -198,6 +198,21 @@ function sumShort(filter, from, models) {
 	return sums;
 }
 
+/* What caching saved: {read: tokens of calls whose prices are known, micro, pico} by model. */
+function sumSavings(filter) {
+	const sums = new Map(), from = data.savings;
+	for (let at = 0; at < from.length; at += 5) {
+		if (!filter.hasDay(from[at]) || !filter.hasModel(from[at + 1]))
+			continue;
+		const sum = sums.get(from[at + 1]) || {read: 0, micro: 0, pico: 0};
+		sum.read += from[at + 2];
+		sum.micro += from[at + 3];
+		sum.pico += from[at + 4];
+		sums.set(from[at + 1], sum);
+	}
+	return sums;
+}
+
 /* ---- how long calls took ---- */
 
 const OCTAVE = 64 >> data.latency_shift;

@@ -189,6 +189,33 @@ test('filters of the command line', async () => {
 	assert.ok(!fs.existsSync(place('not.html')));
 });
 
+test('what the cache saved, and calls at the price of the log', async () => {
+	const priced = place('priced'), target = place('priced.html'), map = place('prices.json');
+	fs.writeFileSync(map, JSON.stringify({
+		'claude-x': {litellm_provider: 'anthropic', input_cost_per_token: 3e-6, output_cost_per_token: 15e-6, cache_read_input_token_cost: 3e-7,
+			cache_creation_input_token_cost: 3.75e-6},
+		'gpt-x': {litellm_provider: 'openai', input_cost_per_token: 2e-6, output_cost_per_token: 8e-6, cache_read_input_token_cost: 5e-7}}));
+	const common = {input_tokens: 100, output_tokens: 10};
+	bringIn(priced, [
+		{...common, time: now / 1000 - 10, provider: 'anthropic', model: 'claude-x', cache_read_tokens: 100000, cache_write_5m_tokens: 1000},
+		{...common, time: now / 1000 - 20, provider: 'openai', model: 'gpt-x', cache_read_tokens: 1000, cost_usd: '0.5'},
+		{...common, time: now / 1000 - 30, provider: 'openai', model: 'nobody-knows', cache_read_tokens: 1000}]);
+	run(['prices', '--log', priced, 'import', map]);
+	run(['compact', '--log', priced, '--quiet']);
+	run(['report', '--log', priced, '--html', target]);
+	await open(target, async page => {
+		// 100,000 x (3 - 0.3) - 1,000 x 0.75 and 1,000 x (2 - 0.5) millionths.
+		const saved = Object.fromEntries((await readTable(page, '#cache-table')).map(row => [row.Model, row['Saved, USD']]));
+		assert.deepEqual(saved, {'claude-x': '0.26925', 'gpt-x': '0.0015', 'nobody-knows': '\u2013'});
+		assert.equal(await page.locator('#saved').getAttribute('value'), '0.27075');
+		assert.match(await page.locator('#cache-sentence').textContent(), /for 99.0 % of them/);
+		// 100 x 3 + 100,000 x 0.3 + 1,000 x 3.75 + 10 x 15 millionths.
+		const [first, second, third] = await readTable(page, '#calls-table');
+		assert.deepEqual([first['Cost, USD'], second['Cost, USD'], third['Cost, USD']], ['0.0342', '0.5', '0']);
+		assert.equal(await valueOf(page, '#amount'), '0.5342');
+	});
+});
+
 test('tables sort', () => open(file, async page => {
 	const table = page.locator('#models-table'), head = title => table.locator('th', {hasText: title});
 	const column = async title => (await readTable(page, '#models-table')).map(row => row[title]);
