@@ -22,18 +22,13 @@ const char *segment_directory_path(const struct ul_directory *directory, const s
  * holds what the disk has, and there is nothing to rescue. */
 static bool needs_rescue(const struct ul_reader *reader)
 {
-	const struct ul_state_block *boot = ul_block_pair(reader->blocks, reader->seed, UL_BLOCK_BOOT);
 	bool set = false;
-	uint8_t boot_id[UL_ID_BYTES];
 	for (uint32_t i = UL_BLOCK_SYNC; i < UL_BLOCK_SYNC + UL_SYNC_BLOCKS; i++) {
 		enum ul_block_state state = ul_block_classify(&reader->blocks[i], reader->seed, i);
 		set |= state == UL_BLOCK_TORN || (state == UL_BLOCK_VALID && reader->blocks[i].payload.sync.page_count);
 	}
-	if (!set || !boot || reader->header.generation || !ul_reader_is_original(reader))
-		return false;
-	if (os_boot_id(boot_id) || memcmp(boot_id, boot->payload.boot_id, sizeof(boot_id)) != 0)
-		return false;
-	return !ul_reader_has_writer(reader);
+	return set && !reader->header.generation && ul_reader_is_original(reader) &&
+	       ul_reader_of_this_boot(reader) == 1 && !ul_reader_has_writer(reader);
 }
 
 static uint32_t used_end(const struct ul_reader *reader)

@@ -107,6 +107,16 @@ void ul_reader_close(struct ul_reader *reader)
 	reader->durable = NULL;
 }
 
+int ul_reader_of_this_boot(const struct ul_reader *reader)
+{
+	const struct ul_state_block *boot = ul_block_pair(reader->blocks, reader->seed, UL_BLOCK_BOOT);
+	uint8_t boot_id[UL_ID_BYTES];
+	int error = os_boot_id(boot_id);
+	if (error)
+		return error;
+	return boot && !memcmp(boot->payload.boot_id, boot_id, sizeof(boot_id));
+}
+
 bool ul_reader_has_writer(const struct ul_reader *reader)
 {
 	return os_is_locked(reader->fd) == 1;

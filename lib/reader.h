@@ -42,6 +42,9 @@ static inline bool ul_reader_is_original(const struct ul_reader *reader)
 	return reader->header.inode == reader->inode;
 }
 
+/* Was it last written to in this boot of the host, so that no power loss came since? 1, 0 or -errno. */
+int ul_reader_of_this_boot(const struct ul_reader *reader);
+
 /* Has it a writer right now? */
 bool ul_reader_has_writer(const struct ul_reader *reader);
 

@@ -168,14 +168,11 @@ static int clear_blocks(int fd, const struct ul_reader *reader)
 int ul_rescue_dead(int directory, const char *name, struct ul_message *why)
 {
 	struct ul_reader reader;
-	uint8_t boot_id[UL_ID_BYTES];
 	uint32_t first_page, page_count;
 	int fd = os_open(directory, name, O_RDWR);
 	if (fd < 0)
 		return fd;
 	int error = os_lock(fd);
-	if (!error)
-		error = os_boot_id(boot_id);
 	if (error)
 		os_close(fd);
 	else
@@ -190,11 +187,10 @@ int ul_rescue_dead(int directory, const char *name, struct ul_message *why)
 			       usagelog_strerror(error));
 		return error;
 	}
-	const struct ul_state_block *boot = ul_block_pair(reader.blocks, reader.seed, UL_BLOCK_BOOT);
-	/* After a reboot the disk says what there is: there is no page left that seems clean and is not. */
-	bool this_boot = boot && !memcmp(boot->payload.boot_id, boot_id, sizeof(boot_id));
 	if (pending_range(&reader, &first_page, &page_count)) {
-		error = this_boot ? rescue(&reader, first_page, page_count, directory) : 0;
+		/* After a reboot the disk says what there is: there is no page left that seems clean and is not. */
+		int this_boot = ul_reader_of_this_boot(&reader);
+		error = this_boot > 0 ? rescue(&reader, first_page, page_count, directory) : this_boot;
 		if (!error)
 			error = clear_blocks(fd, &reader);
 	}

@@ -357,14 +357,8 @@ static int find_place(const struct ul_reader *reader, struct ul_segment *segment
 	int error = find_last_page(reader, &last);
 	if (error)
 		return error;
-	uint8_t boot_id[UL_ID_BYTES];
-	error = os_boot_id(boot_id);
-	if (error)
-		return error;
-	const struct ul_state_block *boot = ul_block_pair(reader->blocks, reader->seed, UL_BLOCK_BOOT);
 	uint32_t first_slot = (last + 1) * UL_PAGE_SLOTS;
-	/* After a reboot, what looks empty in a page may only not have reached the disk; a page is never gone on in then. */
-	if (boot && !memcmp(boot->payload.boot_id, boot_id, sizeof(boot_id)) && first_slot > reader->first_slot) {
+	if (first_slot > reader->first_slot) {
 		struct ul_slot slots[UL_PAGE_SLOTS];
 		error = ul_reader_read(reader, last * UL_PAGE_SLOTS, UL_PAGE_SLOTS, slots);
 		uint32_t used = UL_PAGE_SLOTS;
@@ -388,6 +382,7 @@ static bool sync_is_pending(const struct ul_reader *reader)
 	return false;
 }
 
+/* After a power loss, what looks empty may have held a definition that calls in other pages lead to: another one there would name them. */
 static bool may_adopt(const struct ul_reader *reader, int directory, const char *name, const struct ul_id *log_id,
 		      uint64_t size_bytes)
 {
@@ -397,7 +392,7 @@ static bool may_adopt(const struct ul_reader *reader, int directory, const char 
 	return ul_reader_is_original(reader) && !memcmp(&reader->header.log_id, log_id, sizeof(*log_id)) &&
 	       !reader->header.generation && !reader->header.flags_compatible &&
 	       !reader->header.flags_read_compatible && reader->header.size_bytes == size_bytes &&
-	       !sync_is_pending(reader);
+	       !sync_is_pending(reader) && ul_reader_of_this_boot(reader) == 1;
 }
 
 static void take_over_blocks(struct ul_segment *segment, const struct ul_reader *reader)

@@ -328,7 +328,7 @@ static void what_must_not_be_adopted_is_not(void **state)
 	assert_int_equal(count_files(path, ".seg"), 2);
 }
 
-static void after_a_reboot_writing_goes_on_in_a_new_page(void **state)
+static void after_a_reboot_no_segment_is_gone_on_in(void **state)
 {
 	(void)state;
 	usagelog *log = open_log(path, NULL);
@@ -346,14 +346,8 @@ static void after_a_reboot_writing_goes_on_in_a_new_page(void **state)
 	log = open_log(path, NULL);
 	record_one(log, 2);
 	usagelog_close(log, 1000);
-	assert_int_equal(count_files(path, ".seg"), 1);
-	struct ul_slot slot;
-	uint32_t next_page = (first.number / UL_PAGE_SLOTS + 1) * UL_PAGE_SLOTS;
-	assert_int_equal(ul_reader_refresh(&first.reader), 0);
-	assert_int_equal(ul_reader_read(&first.reader, first.number + 1, 1, &slot), 0);
-	assert_int_equal(ul_reader_classify(&first.reader, first.number + 1, &slot), UL_SLOT_EMPTY);
-	assert_int_equal(ul_reader_read(&first.reader, next_page, 1, &slot), 0);
-	assert_int_equal(ul_reader_classify(&first.reader, next_page, &slot), UL_SLOT_VALID);
+	assert_int_equal(count_files(path, ".seg"), 2);
+	assert_int_equal(read_log(path).calls, 2);
 	ul_reader_close(&first.reader);
 }
 
@@ -708,7 +702,7 @@ int main(void)
 		TEST(an_adopted_segment_keeps_what_it_held),
 		TEST(a_live_segment_is_not_adopted),
 		TEST(what_must_not_be_adopted_is_not),
-		TEST(after_a_reboot_writing_goes_on_in_a_new_page),
+		TEST(after_a_reboot_no_segment_is_gone_on_in),
 		TEST(rotation),
 		TEST(names_beyond_the_table),
 		TEST(call_ids_stay_beside_their_calls),
