@@ -167,5 +167,19 @@ class Views(LogTest):
         self.assertEqual((total["cost"], total["cost_exact"]), ("18446744.073709551614",) * 2)
 
 
+class Verified(LogTest):
+    def test_of_numbers_that_no_double_holds(self):
+        """What a context holds beyond what JSON's parsers can is in the summary as it is, and no damage."""
+        segment = Segment(self.log, 1)
+        for number in ("1e999", "9" * 300):
+            context = segment.define(2, ('{"metadata":{"a":%s}}' % number).encode())
+            body = struct.pack("<qq8I", 1700000000 * 10**9, 1, *[1] * 8)
+            segment.put(1 << 28 | segment.model("p", "m"), context, body)
+        self.compact()
+        with open(self.path("summary.json"), encoding="utf-8") as file:
+            self.assertIn("1e999", file.read())
+        self.verify()
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=1)

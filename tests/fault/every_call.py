@@ -393,7 +393,6 @@ class EveryCall(Member):
         if status < 0 or status in (16, LEAK, 98, 99):
             raise Failed(f"undisturbed: status {status}: {told}")
         met, _ = self.traced(scenario.program)
-        print(self.name_of(scenario), status, told[:100]) if os.environ.get("V") else None
         return scenario._replace(known=(status, out, self.look(scenario))), met
 
     def disturb(self, scenario, site, first, count, error):
@@ -425,7 +424,11 @@ class EveryCall(Member):
     # ---- rounds
 
     def plan(self):
+        # For a moment's run, a few of the hosts that differ in but one thing.
+        few = self.random.sample([one for one in self.scenarios if one.program == HOST_FAULTS], 12) if self.options.rounds < 100 else self.scenarios
         for scenario in self.scenarios:
+            if scenario.program == HOST_FAULTS and scenario not in few:
+                continue
             try:
                 known, met = self.undisturbed(scenario)
             except Failed as failure:
@@ -479,6 +482,5 @@ class EveryCall(Member):
 
 
 if __name__ == "__main__":
-    sys.setrecursionlimit(10000)
     member = EveryCall()
     member.run(member.fail_one)

@@ -32,7 +32,10 @@ def skip(reason):
     sys.exit(77)
 
 
-def call(*command, check=True, **options):
+def call(*command, check=True, binary=None, **options):
+    """Run a program to its end. `binary`: what it reads; then what it writes are bytes, too."""
+    if binary is not None:
+        return subprocess.run(command, input=binary, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE_S, check=False, **options)
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=PATIENCE_S, **options)
     if check and done.returncode:
         raise Failed(f"{' '.join(command)}: status {done.returncode}: {done.stderr or done.stdout}")

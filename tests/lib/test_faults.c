@@ -677,7 +677,8 @@ static void a_deleted_directory(uint32_t flags)
 	struct usagelog_names names = {.provider = "p", .model = "m"};
 	wait_until(usagelog_record_names(log, &names, &(struct usagelog_call){.input_tokens = 3}) == 0);
 	assert_int_equal(usagelog_close(log, 5000), 0);
-	assert_int_equal(count_calls(path, 2), 1);
+	/* Copies may be made of what was copied. */
+	assert_true(count_calls(path, 2) >= 1);
 	assert_true(count_calls(path, 3) >= 1);
 }
 
