@@ -238,10 +238,16 @@ static void judge_slots(struct verification *found, struct checked_file *file)
 /* The group that a file is of. */
 static const struct segment_group *group_of(const struct segments *segments, const struct segment_file *file)
 {
-	for (size_t i = 0; i < segments->group_count; i++) {
-		const struct segment_group *group = &segments->groups[i];
+	/* Groups follow each other in the order of their files. */
+	size_t low = 0, high = segments->group_count;
+	while (low < high) {
+		const struct segment_group *group = &segments->groups[low + (high - low) / 2];
 		if (file >= group->files && file < group->files + group->file_count)
 			return group;
+		if (file < group->files)
+			high = low + (high - low) / 2;
+		else
+			low += (high - low) / 2 + 1;
 	}
 	return NULL;
 }

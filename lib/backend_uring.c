@@ -100,6 +100,8 @@ static void finish(struct ul_backend *backend, struct ul_job *job, int result)
 /* What a completion means. */
 static int result_of(const struct ul_job *job, int result)
 {
+	if (result >= 0 && job->kind == UL_JOB_CREATE)
+		os_give_to_owner(job->fd, result);
 	if (result < 0 || job->kind == UL_JOB_CREATE)
 		return result;
 	if (job->kind == UL_JOB_CHECK_LINK)

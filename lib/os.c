@@ -92,16 +92,37 @@ FILE *os_memory_stream(char **text, size_t *bytes)
 	return fault(OS_ALLOCATE) ? NULL : open_memstream(text, bytes);
 }
 
-int os_open(int directory, const char *name, int flags)
+void os_give_to_owner(int directory, int fd)
 {
-	int error = fault(OS_OPEN);
-	if (error)
-		return -error;
+	struct stat found;
+	if (geteuid() || fstat(directory, &found) || !found.st_uid)
+		return;
+	/* Where root may not either, the file stays root's. */
+	if (fchown(fd, found.st_uid, found.st_gid))
+		return;
+}
+
+static int open_at(int directory, const char *name, int flags)
+{
 	int fd;
 	do
 		fd = openat(directory, name, flags | OS_OPEN_FLAGS, 0600);
 	while (fd < 0 && errno == EINTR);
 	return fd < 0 ? -errno : fd;
+}
+
+int os_open(int directory, const char *name, int flags)
+{
+	int error = fault(OS_OPEN);
+	if (error)
+		return -error;
+	if (!(flags & O_CREAT))
+		return open_at(directory, name, flags);
+	/* Only of a file that is made here the owner may change: another may be anybody's, put in the way. */
+	int fd = open_at(directory, name, flags | O_EXCL);
+	if (fd >= 0)
+		os_give_to_owner(directory, fd);
+	return fd == -EEXIST && !(flags & O_EXCL) ? open_at(directory, name, flags & ~O_CREAT) : fd;
 }
 
 int os_open_directory(const char *path)

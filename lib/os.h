@@ -60,9 +60,11 @@ char *os_format_args(const char *format, va_list args) __attribute__((format(pri
 /* As open_memstream(). */
 FILE *os_memory_stream(char **text, size_t *bytes);
 
-/* Files are always opened with these flags too; with O_CREAT the mode is 0600. */
+/* Files are always opened with these flags too; with O_CREAT the mode is 0600, and a file that root makes in a user's directory is the user's. */
 #define OS_OPEN_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
 int os_open(int directory, const char *name, int flags);
+/* A file that was just made in a directory becomes its owner's, if root made it: else the log's user could not read it. */
+void os_give_to_owner(int directory, int fd);
 /* A directory, where a link may lead to it. */
 int os_open_directory(const char *path);
 /* A file to be read that is not the log's: links are followed, and it may be a pipe or a device, unless further flags for open() say otherwise. */

@@ -48,7 +48,7 @@ class Segment:
     """One segment file. Slots are put where the caller says, in order from the first by default."""
 
     def __init__(self, directory, number, size=1 << 20, generation=0, log_id=LOG_ID, name=None, inode=None):
-        self.id = bytes([0, 0, 0, 0, 0, number]) + hashlib.md5(bytes([number])).digest()[:10]
+        self.id = number.to_bytes(6, "big") + hashlib.md5(bytes([number]) if number < 256 else number.to_bytes(6, "big")).digest()[:10]
         self.seed = xxhash.xxh3_64_intdigest(self.id)
         self.size = size
         suffix = f".{generation}.seg" if generation else ".seg"
