@@ -1189,6 +1189,13 @@ int compact_run(const struct ul_directory *directory, const struct compact_optio
 			  .why = why,
 			  .next = checkpoint,
 			  .result = result};
+	const char *kind;
+	/* Who recorded there told the library to go on all the same. */
+	if (os_is_remote(directory->fd, &kind) > 0)
+		findings_add(findings, FINDING_NOTE,
+			     "%s: is on a filesystem of the kind %s, on which locks and syncs cannot be relied on; "
+			     "move the log to a local one",
+			     directory->path, kind);
 	begin_result(result);
 	int error = run_once(&run, result);
 	clear(&run);

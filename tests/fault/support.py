@@ -53,11 +53,15 @@ def wait_until(holds, what):
 class Host:
     """A running host, and what it told so far."""
 
-    def __init__(self, log, number, *options, environment=()):
+    def __init__(self, log, number, *options, environment=(), piped=False):
+        """`piped`: it tells through a pipe, so that it writes to no file but the log's."""
         self.number, self.events = number, None
         self.file = tempfile.TemporaryFile(dir="/dev/shm")
-        self.process = subprocess.Popen([HOST, log, "--id", str(number), *options], stdin=subprocess.PIPE, stdout=self.file, stderr=subprocess.PIPE,
-                                        text=True, env={**os.environ, **dict(environment)})
+        self.cat = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=self.file) if piped else None
+        self.process = subprocess.Popen([HOST, log, "--id", str(number), *options], stdin=subprocess.PIPE, stdout=self.cat.stdin if piped else self.file,
+                                        stderr=subprocess.PIPE, text=True, env={**os.environ, **dict(environment)})
+        if piped:
+            self.cat.stdin.close()
 
     def count(self):
         return len(self.events) if self.file.closed else os.fstat(self.file.fileno()).st_size // TOLD.size
@@ -96,6 +100,8 @@ class Host:
         return stats
 
     def read(self):
+        if self.cat:
+            self.cat.wait()
         self.file.seek(0)
         data = self.file.read()
         self.file.close()
