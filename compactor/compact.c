@@ -229,6 +229,13 @@ static int repair_lost(struct run *run)
 		run->repair.only_day_count = run->lost_day_count;
 	}
 	int error = pass_run(&run->repair);
+	/* Without a segment that is there they would be made of less than they held. */
+	for (size_t i = 0; i < run->segments.group_count && !error; i++) {
+		const struct segment_group *group = &run->segments.groups[i];
+		if (group->excluded && group->error != -ENOENT &&
+		    checkpoint_find_segment(&run->state.checkpoint, &group->id))
+			error = group->error ? group->error : -EAGAIN;
+	}
 	return error ? fail(run, error, "lost fact files cannot be made anew") : 0;
 }
 

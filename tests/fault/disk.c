@@ -4,13 +4,14 @@
  *
  *     disk MOUNTPOINT BYTES
  *
- * A FUSE filesystem of files that are the disk, of which one makes a loop device: `live` is written to and remembered; `state-<n>` is a state of it after a
- * loss, chosen from the seed n at the moment that it is first opened; what is written to it is forgotten when it is closed. Commands are lines on stdin, and
- * each is answered by a line on stdout:
+ * A FUSE filesystem of one file, `live`, that is the disk; one makes a loop device of it, which is written to and remembered. Once that is over the
+ * filesystem is taken away, and states of the disk are written to ordinary files: nothing that is looked at hangs on this process. Commands are lines on
+ * stdin, and each is answered by a line on stdout:
  *
- *     begin        from here on power may be lost
- *     end          `live` is written to no more; says how many writes and flushes there were
- *     lose SEED    choose a state for `state-SEED`: says the monotonic time, in ns, before which all that was flushed had been, then what was chosen
+ *     begin            from here on power may be lost
+ *     end              the disk is let go of; says how many writes and flushes there were
+ *     lose SEED FILE   write a state after a loss, chosen by the seed, to a new file: says the monotonic time, in ns, before which all that was flushed had
+ *                      been, then what was chosen
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -31,8 +32,9 @@ enum {
 	SECTOR_BYTES = 512,
 	REQUEST_BYTES = (1 << 20) + 65536,
 	EVENTS_MAX = 1 << 22,
-	STATES_MAX = 64,
-	PENDING_MAX = 1 << 16
+	BLOCK_BYTES = 4096,
+	PENDING_MAX = 1 << 16,
+	UNMOUNT_TRIES_MAX = 10000
 };
 
 /* A write, or a flush: without bytes. */
@@ -46,16 +48,13 @@ struct event {
 static struct {
 	int fd; /* of /dev/fuse */
 	uint64_t bytes;
+	const char *place;
 	uint8_t *live;
-	int memory; /* what a state begins with: all before `base_event` is written there */
-	uint8_t *base;
+	uint8_t *base;      /* what a state begins with: all before `base_event` is written there */
+	uint8_t *is_in_use; /* of each block: was it ever written? */
 	uint32_t base_event;
 	struct event *events;
 	uint32_t event_count, flush_count, begin_event;
-	struct {
-		uint64_t seed;
-		uint8_t *image; /* NULL: free */
-	} states[STATES_MAX];
 	pthread_mutex_t mutex;
 	bool ended;
 } disk = {.mutex = PTHREAD_MUTEX_INITIALIZER};
@@ -83,18 +82,29 @@ static uint32_t below(uint32_t limit)
 	return (uint32_t)((chance >> 33) % limit);
 }
 
+static void put(int state, const uint8_t *data, uint64_t bytes, uint64_t offset)
+{
+	if (pwrite(state, data, bytes, (off_t)offset) != (ssize_t)bytes)
+		fail("write of a state");
+}
+
 /* A part of a write that got to the disk: all of it, some leading sectors, or any. Returns whether it was torn. */
-static bool apply(uint8_t *image, const struct event *event, uint32_t how)
+static bool apply(int state, const struct event *event, uint32_t how)
 {
 	uint32_t sectors = (event->bytes + SECTOR_BYTES - 1) / SECTOR_BYTES;
 	uint32_t lead = how == 1 ? below(sectors + 1) : sectors;
+	if (how != 2) {
+		uint64_t bytes = (uint64_t)lead * SECTOR_BYTES;
+		put(state, event->data, bytes < event->bytes ? bytes : event->bytes, event->offset);
+		return how == 1;
+	}
 	for (uint32_t i = 0; i < lead; i++) {
 		uint32_t at = i * SECTOR_BYTES,
 			 bytes = event->bytes - at < SECTOR_BYTES ? event->bytes - at : SECTOR_BYTES;
-		if (how != 2 || below(2))
-			memcpy(image + event->offset + at, event->data + at, bytes);
+		if (below(2))
+			put(state, event->data + at, bytes, event->offset + at);
 	}
-	return how != 0;
+	return true;
 }
 
 /* The flush before this event: its number; none: 0. All before it is on the disk. */
@@ -107,34 +117,48 @@ static uint32_t flush_before(uint32_t event)
 
 static void advance_base(uint32_t to)
 {
-	if (to < disk.base_event) {
-		if (ftruncate(disk.memory, 0) || ftruncate(disk.memory, (off_t)disk.bytes))
-			fail("ftruncate");
+	uint64_t blocks = disk.bytes / BLOCK_BYTES;
+	for (uint64_t i = 0; to < disk.base_event && i < blocks; i++)
+		if (disk.is_in_use[i])
+			memset(disk.base + i * BLOCK_BYTES, 0, BLOCK_BYTES);
+	if (to < disk.base_event)
 		disk.base_event = 0;
-	}
 	for (; disk.base_event < to; disk.base_event++) {
 		const struct event *event = &disk.events[disk.base_event];
 		memcpy(disk.base + event->offset, event->data, event->bytes);
 	}
 }
 
+static int write_base(const char *path)
+{
+	int state = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	uint64_t blocks = disk.bytes / BLOCK_BYTES;
+	if (state < 0 || ftruncate(state, (off_t)disk.bytes))
+		fail(path);
+	for (uint64_t i = 0; i < blocks; i++) {
+		uint64_t end = i;
+		while (end < blocks && disk.is_in_use[end])
+			end++;
+		if (end > i)
+			put(state, disk.base + i * BLOCK_BYTES, (end - i) * BLOCK_BYTES, i * BLOCK_BYTES);
+		i = end;
+	}
+	return state;
+}
+
 /* Power is lost just before the event `cut`; of what was written since the last flush, `chosen` get to the disk. */
-static void lose(uint64_t seed)
+static void lose(uint64_t seed, const char *path)
 {
 	static uint32_t pending[PENDING_MAX];
 	chance = seed * 2 + 1;
 	below(2);
-	uint32_t place = 0, torn = 0, chosen = 0;
-	while (place < STATES_MAX - 1 && disk.states[place].image)
-		place++;
+	uint32_t torn = 0, chosen = 0;
 	/* The seed says where, too: seeds that follow each other lie near each other, which saves work. */
 	uint64_t span = disk.event_count - disk.begin_event;
 	uint32_t cut = disk.begin_event + (uint32_t)((seed % 1000000) * span / 1000000);
 	uint32_t first = flush_before(cut), count = 0;
 	advance_base(first);
-	uint8_t *image = mmap(NULL, disk.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE, disk.memory, 0);
-	if (image == MAP_FAILED)
-		fail("mmap");
+	int state = write_base(path);
 	uint32_t keep = below(5); /* of 4: none, a few, half, most, all */
 	for (uint32_t i = first; i < cut && count < PENDING_MAX; i++)
 		if (below(4) < keep)
@@ -147,23 +171,30 @@ static void lose(uint64_t seed)
 	}
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t how = below(8);
-		torn += apply(image, &disk.events[pending[i]], how < 3 ? how : 0);
+		torn += apply(state, &disk.events[pending[i]], how < 3 ? how : 0);
 		chosen++;
 	}
-	if (disk.states[place].image)
-		munmap(disk.states[place].image, disk.bytes);
-	disk.states[place].seed = seed;
-	disk.states[place].image = image;
+	close(state);
 	uint64_t time_ns = cut < disk.event_count ? disk.events[cut].time_ns : now_ns();
 	printf("%llu event %u of %u, %u since the last flush, %u of them kept, %s, %u torn\n",
 	       (unsigned long long)time_ns, cut, disk.event_count, cut - first, chosen,
 	       reorder ? "reordered" : "in order", torn);
 }
 
+/* Until nothing uses it any more. */
+static void let_go(void)
+{
+	for (uint32_t tries = 0; tries < UNMOUNT_TRIES_MAX && umount2(disk.place, 0) && errno == EBUSY; tries++)
+		usleep(2000);
+}
+
 static void obey(void)
 {
-	char line[128];
+	char line[4096], path[4096];
+	unsigned long long seed;
 	while (fgets(line, sizeof(line), stdin)) {
+		if (!strncmp(line, "end", 3))
+			let_go();
 		pthread_mutex_lock(&disk.mutex);
 		if (!strncmp(line, "end", 3)) {
 			disk.ended = true;
@@ -171,8 +202,8 @@ static void obey(void)
 		} else if (!strncmp(line, "begin", 5)) {
 			disk.begin_event = disk.event_count;
 			puts("begun");
-		} else if (!strncmp(line, "lose ", 5)) {
-			lose(strtoull(line + 5, NULL, 10));
+		} else if (sscanf(line, "lose %llu %4095s", &seed, path) == 2) {
+			lose(seed, path);
 		}
 		fflush(stdout);
 		pthread_mutex_unlock(&disk.mutex);
@@ -181,7 +212,7 @@ static void obey(void)
 
 /* ---- FUSE ----------------------------------------------------------------------------------------------------- */
 
-enum { NODE_LIVE = 2, NODE_STATES = 16 };
+enum { NODE_LIVE = 2 };
 
 static void reply(uint64_t unique, int error, const void *data, size_t bytes)
 {
@@ -207,22 +238,10 @@ static struct fuse_attr attributes(uint64_t node)
 				  .blksize = 4096};
 }
 
-static uint8_t *image_of(uint64_t node)
-{
-	if (node == NODE_LIVE)
-		return disk.live;
-	return node >= NODE_STATES && node - NODE_STATES < STATES_MAX ? disk.states[node - NODE_STATES].image : NULL;
-}
-
 static void look_up(const struct fuse_in_header *in, const char *name)
 {
-	static uint64_t generation;
 	uint64_t node = !strcmp(name, "live") ? NODE_LIVE : 0;
-	for (uint32_t i = 0; !strncmp(name, "state-", 6) && i < STATES_MAX; i++)
-		if (disk.states[i].image && disk.states[i].seed == strtoull(name + 6, NULL, 10))
-			node = NODE_STATES + i;
-	/* Another generation each time: a place that was used before is another file. */
-	struct fuse_entry_out entry = {.nodeid = node, .generation = ++generation, .attr = attributes(node)};
+	struct fuse_entry_out entry = {.nodeid = node, .generation = 1, .attr = attributes(node)};
 	reply(in->unique, node ? 0 : ENOENT, &entry, node ? sizeof(entry) : 0);
 }
 
@@ -234,19 +253,20 @@ static void remember(const struct fuse_write_in *asked, const uint8_t *data)
 	if (!event->data || disk.event_count == EVENTS_MAX)
 		fail("too much is written");
 	memcpy(event->data, data, asked->size);
+	for (uint64_t i = asked->offset / BLOCK_BYTES; i <= (asked->offset + asked->size - 1) / BLOCK_BYTES; i++)
+		disk.is_in_use[i] = 1;
 }
 
 static void write_to(const struct fuse_in_header *in, const struct fuse_write_in *asked, const uint8_t *data)
 {
-	uint8_t *image = image_of(in->nodeid);
 	struct fuse_write_out written = {.size = asked->size};
-	if (!image || asked->offset + asked->size > disk.bytes) {
+	if (in->nodeid != NODE_LIVE || !asked->size || asked->offset + asked->size > disk.bytes) {
 		reply(in->unique, EIO, NULL, 0);
 		return;
 	}
-	if (in->nodeid == NODE_LIVE && !disk.ended)
+	if (!disk.ended)
 		remember(asked, data);
-	memcpy(image + asked->offset, data, asked->size);
+	memcpy(disk.live + asked->offset, data, asked->size);
 	reply(in->unique, 0, &written, sizeof(written));
 }
 
@@ -255,15 +275,6 @@ static void flush(const struct fuse_in_header *in)
 	if (in->nodeid == NODE_LIVE && !disk.ended && disk.event_count < EVENTS_MAX - 1) {
 		disk.events[disk.event_count++] = (struct event){.time_ns = now_ns()};
 		disk.flush_count++;
-	}
-	reply(in->unique, 0, NULL, 0);
-}
-
-static void release(const struct fuse_in_header *in)
-{
-	if (in->nodeid >= NODE_STATES && image_of(in->nodeid)) {
-		munmap(image_of(in->nodeid), disk.bytes);
-		disk.states[in->nodeid - NODE_STATES].image = NULL;
 	}
 	reply(in->unique, 0, NULL, 0);
 }
@@ -299,10 +310,10 @@ static void answer(const struct fuse_in_header *in, const void *body)
 		reply(in->unique, 0, &opened, sizeof(opened));
 		break;
 	case FUSE_READ:
-		if (image_of(in->nodeid) && wanted->offset + wanted->size <= disk.bytes)
-			reply(in->unique, 0, image_of(in->nodeid) + wanted->offset, wanted->size);
+		if (in->nodeid == NODE_LIVE && wanted->offset + wanted->size <= disk.bytes)
+			reply(in->unique, 0, disk.live + wanted->offset, wanted->size);
 		else
-			reply(in->unique, image_of(in->nodeid) ? 0 : EIO, NULL, 0);
+			reply(in->unique, in->nodeid == NODE_LIVE ? 0 : EIO, NULL, 0);
 		break;
 	case FUSE_WRITE:
 		write_to(in, body, (const uint8_t *)body + sizeof(struct fuse_write_in));
@@ -311,8 +322,6 @@ static void answer(const struct fuse_in_header *in, const void *body)
 		flush(in);
 		break;
 	case FUSE_RELEASE:
-		release(in);
-		break;
 	case FUSE_FLUSH:
 	case FUSE_RELEASEDIR:
 	case FUSE_DESTROY:
@@ -348,15 +357,14 @@ int main(int argc, char **argv)
 	char options[128];
 	if (argc != 3)
 		return 16;
+	disk.place = argv[1];
 	disk.bytes = strtoull(argv[2], NULL, 10);
 	disk.live = mmap(NULL, disk.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	disk.memory = memfd_create("disk", MFD_CLOEXEC);
-	if (disk.live == MAP_FAILED || disk.memory < 0 || ftruncate(disk.memory, (off_t)disk.bytes))
-		fail("memory");
-	disk.base = mmap(NULL, disk.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, disk.memory, 0);
+	disk.base = mmap(NULL, disk.bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	disk.is_in_use = calloc(disk.bytes / BLOCK_BYTES + 1, 1);
 	disk.events = mmap(NULL, sizeof(*disk.events) * EVENTS_MAX, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (disk.base == MAP_FAILED || disk.events == MAP_FAILED)
+	if (disk.live == MAP_FAILED || disk.base == MAP_FAILED || disk.events == MAP_FAILED || !disk.is_in_use)
 		fail("memory");
 	disk.fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
 	if (disk.fd < 0)

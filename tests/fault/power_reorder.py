@@ -66,8 +66,9 @@ class Reorder(Member):
             host.wait_for_more(pick.choice([100, 400]))
             host.kill()
             self.hosts.append(host)
-        self.disk.ask("end")
         self.unmount(self.place)
+        # The loop device lets go of the disk a moment later; the disk waits for that.
+        self.disk.ask("end")
         self.new_boot()
         self.note("sessions")
         self.moments = sorted((pick.randrange(FRACTIONS) for _ in range(STATES_A_SESSION)), reverse=True)
@@ -83,11 +84,12 @@ class Reorder(Member):
         if not self.moments:
             self.work()
         seed = self.random.randrange(1 << 30) * FRACTIONS + self.moments.pop()
-        told = self.disk.ask(f"lose {seed}")
+        image = self.path(f"state-{number}")
+        told = self.disk.ask(f"lose {seed} {image}")
         before_ns = int(told.split()[0])
-        image = os.path.join(self.disk.place, f"state-{seed}")
         done = call("mount", "-o", "loop", image, self.place, check=False)
         if done.returncode:
+            os.unlink(image)
             self.note(f"states that {self.kind} refused")
             return 0
         self.mounts.append(self.place)
@@ -97,6 +99,7 @@ class Reorder(Member):
             raise Failed(f"session {self.number}, {self.kind}, {told}: {failure}") from failure
         finally:
             self.unmount(self.place)
+            os.unlink(image)
         self.note(self.kind)
         return 1
 
