@@ -382,6 +382,18 @@ static int change_row(struct pricing *pricing, uint32_t generation, const struct
 	return error ? error : change->error;
 }
 
+int pricing_call(struct pricing *pricing, uint32_t generation, uint32_t service_tier, struct ul_row *row)
+{
+	const struct ul_price *price;
+	const struct wanted wanted = {generation, row->provider, row->model, service_tier, row->prompt_band};
+	int error = find_price(pricing, &wanted, &price);
+	if (error || !price)
+		return error;
+	row->price_class = UL_PRICE_FOLDED;
+	row->cost_pico_usd = money_stored(price_cost(price, row->tokens));
+	return 0;
+}
+
 static int change_quarter(struct pricing *pricing, uint32_t generation, const struct ul_sum *quarter,
 			  struct facts *change)
 {

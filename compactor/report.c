@@ -275,6 +275,11 @@ void report_read(struct report *report, const char *text, size_t bytes, struct r
 	reading->known = true;
 }
 
+uint32_t report_service_tier(const struct report_reading *reading)
+{
+	return reading->values[SERVICE_TIER];
+}
+
 static bool find_reading(struct report *report, uint32_t dimensions, struct report_reading *found)
 {
 	char copy[UL_CONTEXT_BYTES_MAX];

@@ -122,6 +122,8 @@ struct report_reading {
 	uint32_t values[REPORT_ATTRIBUTES_MAX]; /* names; NAME_EMPTY: none */
 	bool known, wanted, failed;
 };
+/* The name of its service tier. */
+uint32_t report_service_tier(const struct report_reading *reading);
 void report_read(struct report *report, const char *text, size_t bytes, struct report_reading *reading);
 
 /* What a provider and its model are called, and whether filters want them. */

@@ -28,6 +28,10 @@ struct scan {
 	int64_t from_ns, until_ns; /* no call of the period lies outside */
 	bool counted;
 	int64_t calls;
+	struct pricing *pricing;
+	const char *log_zone, *shown_zone;
+	struct calendar log_days; /* in the log's zone, by which days are priced */
+	uint32_t prices;          /* the table of that day */
 };
 
 /* ---- definitions ----------------------------------------------------------------------------------------------- */
@@ -98,6 +102,34 @@ static struct ul_row row_of_balance(const struct ul_slot *slot)
 			       .cost_pico_usd = money_stored(balance->cost_pico_usd)};
 }
 
+/* The price table of a call's day in the log's zone, whatever the process's is; 0: none. */
+static uint32_t find_table(struct scan *scan, int64_t time_ns)
+{
+	if (time_ns >= scan->log_days.start_ns && time_ns < scan->log_days.end_ns)
+		return scan->prices;
+	if (calendar_set_zone(scan->log_zone))
+		scan->report->error = -ENOMEM;
+	scan->prices = pricing_named(scan->pricing, calendar_find_day(&scan->log_days, time_ns));
+	if (calendar_set_zone(scan->shown_zone))
+		scan->report->error = -ENOMEM;
+	return scan->prices;
+}
+
+/* A call without a cost has that of its day's price table, as in the facts. */
+static void price(struct scan *scan, const struct ul_slot *slot, struct report_call *call)
+{
+	struct ul_row *row = &call->row;
+	if (!scan->counted || row->price_class != UL_PRICE_NONE || row->scope || !scan->pricing->count)
+		return;
+	row->provider = call->maker->provider;
+	row->model = call->maker->model;
+	row->prompt_band = call_prompt_band(&slot->body.call);
+	int error =
+		pricing_call(scan->pricing, find_table(scan, call->time_ns), report_service_tier(call->reading), row);
+	if (error)
+		scan->report->error = error;
+}
+
 static void visit_slot(struct scan *scan, const struct ul_slot *slot)
 {
 	enum ul_kind kind = ul_slot_kind(slot);
@@ -111,6 +143,7 @@ static void visit_slot(struct scan *scan, const struct ul_slot *slot)
 		return;
 	call.row =
 		kind == UL_KIND_BALANCE ? row_of_balance(slot) : row_of_call(slot, kind == UL_KIND_REVERSAL ? -1 : 1);
+	price(scan, slot, &call);
 	bool in_days = !call.row.scope || call.row.scope & 1;
 	if (report_add_call(scan->report, &call, scan->counted) && in_days)
 		scan->calls += call.row.calls;
@@ -177,10 +210,13 @@ static int64_t day_ns(int64_t day)
 	return __builtin_mul_overflow(day, DAY_NS, &ns) ? (day < 0 ? INT64_MIN : INT64_MAX) : ns;
 }
 
-int report_scan(struct report *report, struct view *view, bool counted, int64_t *calls)
+int report_scan(struct report *report, struct view *view, const char *time_zone, bool counted, int64_t *calls)
 {
 	struct scan scan = {.report = report,
 			    .counted = counted,
+			    .pricing = &view->pricing,
+			    .log_zone = view->directory.conf.time_zone,
+			    .shown_zone = time_zone,
 			    .from_ns = day_ns((int64_t)report->first_day - 2),
 			    .until_ns = day_ns((int64_t)report->last_day + 3)};
 	int error = 0;

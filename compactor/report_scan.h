@@ -8,8 +8,8 @@
 #include "report.h"
 #include "view.h"
 
-/* Add all calls to a report. `counted`: they are counted, and `*calls` is how many of the period there are; else they only complete what was counted, and
+/* Add all calls to a report whose days are cut in this zone, the process's. `counted`: they are counted, and `*calls` is how many of the period there are; else they only complete what was counted, and
  * files that cannot hold calls of the period are passed over. 0 or a negative code. */
-int report_scan(struct report *report, struct view *view, bool counted, int64_t *calls);
+int report_scan(struct report *report, struct view *view, const char *time_zone, bool counted, int64_t *calls);
 
 #endif

@@ -165,12 +165,12 @@ static void expect(void *arg, const struct ul_sum *quarter)
 }
 
 /* Count what facts do not tell apart, and say so if not all of it is there any more. */
-static int count_calls(struct report *report, struct view *view, const struct checkpoint *whole)
+static int count_calls(struct report *report, struct view *view, const struct checkpoint *whole, const char *time_zone)
 {
 	struct expected expected = {.report = report};
 	struct quarter_visit each = {expect, &expected};
 	int64_t calls;
-	int error = report_scan(report, view, true, &calls);
+	int error = report_scan(report, view, time_zone, true, &calls);
 	if (!error)
 		error = view_visit_parts(view, whole, report->first_day - OTHER_ZONE_DAYS,
 					 report->last_day + OTHER_ZONE_DAYS, visit_quarters, &each);
@@ -196,7 +196,7 @@ int report_gather(struct report *report, struct view *view, const struct checkpo
 		error = view_visit_parts(view, whole, report->first_day - OTHER_ZONE_DAYS,
 					 report->last_day + OTHER_ZONE_DAYS, add_quarters, report);
 	else
-		return count_calls(report, view, whole);
+		return count_calls(report, view, whole, time_zone);
 	bool all_told = report->sums_only || (own_zone && report_takes_histograms(report));
-	return error || all_told ? error : report_scan(report, view, false, &calls);
+	return error || all_told ? error : report_scan(report, view, time_zone, false, &calls);
 }

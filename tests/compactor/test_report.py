@@ -332,6 +332,8 @@ class Groupings(ReportTest):
         self.assertTrue(all(row["latency_ms"] is None for row in rows[len(known):]))
         whole, cut = self.json("sessions", "--days", "all"), self.json("sessions", "--days", "all", "--top", "3")
         self.assertEqual(cut["rows"][:3], whole["rows"][:3])
+        most = len(whole["rows"]) - 1
+        self.assertEqual(self.json("sessions", "--days", "all", "--top", str(most))["rows"][most]["others"], 1)
         self.assertEqual((cut["rows"][3]["session_id"], cut["rows"][3]["others"]), (None, len(whole["rows"]) - 3))
         self.assertEqual(sum(row["tokens"] for row in cut["rows"]), cut["totals"]["tokens"])
         self.assertEqual(cut["totals"], whole["totals"])
@@ -385,6 +387,13 @@ class Groupings(ReportTest):
         passed = self.json("sessions", "--days", "all")
         self.assertEqual([row["cost_exact"] for row in passed["rows"]], [row["cost_exact"] for row in sessions["rows"]])
         self.assertTrue(all(row["latency_ms"]["p50"] is None for row in passed["rows"] if row["latency_ms"]))
+        # Only the first file's calls are missed: an hour that has calls in both files has no quantiles, though it has seen some.
+        os.utime(self.path(sorted(name for name in os.listdir(self.log) if name.endswith(".seg"))[1]))
+        hours = {row["hour"]: row for row in self.json("hourly", "--days", "all")["rows"]}
+        for (hour,), truth in self.truth.groups(["hour"]).items():
+            shown = hours[hour]["latency_ms"]
+            if shown and shown["p50"] is not None:
+                self.assertEqual(shown["calls"], truth["latency_ms"]["calls"], hour)
         self.assertEqual(self.json("--by", "n", "--days", "all"), users)
 
     def test_settings_changed(self):
@@ -451,6 +460,37 @@ class Groupings(ReportTest):
         self.assertIn("100,0%", total)
         self.assertEqual(self.report("daily", "--days", "all", "--json", "--locale", "de_DE", environment=environment).stdout,
                          self.report("daily", "--days", "all", "--json").stdout)
+
+
+class Priced(ReportTest):
+    """Calls without a cost, priced when folded: those that are counted one by one cost the same."""
+
+    def test_prices(self):
+        prices = {"gpt-4o": {"litellm_provider": "openai", "input_cost_per_token": 2.5e-6, "output_cost_per_token": 1e-5,
+                             "input_cost_per_token_batches": 1.25e-6, "output_cost_per_token_batches": 5e-6}}
+        with open(os.path.join(self.top, "map.json"), "w", encoding="utf-8") as file:
+            json.dump(prices, file)
+        pick, segment = random.Random(5), Segment(self.log, 1)
+        start = datetime.datetime(2025, 10, 24, tzinfo=UTC).timestamp()
+        for number in range(120):
+            make_call(pick, segment, start + number * 3000, number)
+            if number == 80:
+                done = run("prices", "import", "--since", "2025-10-25", "--log", self.log, os.path.join(self.top, "map.json"))
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.compact()
+        for zone in (self.zone, "Asia/Kathmandu", "America/New_York"):
+            with self.subTest(zone=zone):
+                daily = self.json("daily", "--days", "all", "--timezone", zone)
+                counted = self.json("daily", "--by", "request", "--days", "all", "--timezone", zone)
+                self.assertGreater(daily["totals"]["unpriced"], 0)
+                for figure in ("cost_exact", "unpriced", "tokens", "calls"):
+                    self.assertEqual(daily["totals"][figure], counted["totals"][figure], figure)
+                costs = collections.Counter()
+                for row in counted["rows"]:
+                    costs[row["day"]] += Fraction(row["cost_exact"])
+                self.assertEqual({row["day"]: Fraction(row["cost_exact"]) for row in daily["rows"]}, dict(costs))
+        priced = sum(Fraction(call["cost_pico_usd"] or 0, 10**12) for call in Truth(self.log, self.zone, ()).calls)
+        self.assertGreater(Fraction(daily["totals"]["cost_exact"]), priced)
 
 
 class Blocks(ReportTest):
