@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "command.h"
@@ -25,23 +24,20 @@ static bool is_terminal(void)
 	return isatty(STDOUT_FILENO) && !(terminal && !strcmp(terminal, "dumb"));
 }
 
-/* Columns and lines; 0: there is no terminal, and nobody said. */
-static struct winsize terminal_size(void)
+/* 0: there is no terminal, and nobody said. */
+static uint32_t terminal_columns(void)
 {
-	const char *columns = getenv("COLUMNS");
-	struct winsize size = {0};
-	long given = columns ? strtol(columns, NULL, 10) : 0;
-	if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size))
-		size = (struct winsize){0};
-	if (given > 0 && given <= UINT16_MAX)
-		size.ws_col = (unsigned short)given;
-	return size;
+	const char *given = getenv("COLUMNS");
+	uint32_t columns, lines;
+	long wanted = given ? strtol(given, NULL, 10) : 0;
+	os_terminal_size(STDOUT_FILENO, &columns, &lines);
+	return wanted > 0 && wanted <= UINT16_MAX ? (uint32_t)wanted : columns;
 }
 
 static struct report_style choose_style(const struct asked *asked)
 {
 	const char *no_colour = getenv("NO_COLOR");
-	return (struct report_style){.width = terminal_size().ws_col,
+	return (struct report_style){.width = terminal_columns(),
 				     .narrow = asked->narrow,
 				     .colours = is_terminal() && !(no_colour && *no_colour),
 				     .bars = is_terminal(),
@@ -227,10 +223,12 @@ static int show_once(const struct asked *asked, const char *log, FILE *stream)
 /* ---- live ------------------------------------------------------------------------------------------------------ */
 
 /* Lines of a table, as many as the terminal has: those above its first line always, of the others the last ones. */
-static void print_frame(char *text, size_t lines_max)
+static void print_frame(char *text)
 {
 	enum { HEAD_LINES = 3 };
+	uint32_t columns, lines_max;
 	size_t lines = 0, number = 0;
+	os_terminal_size(STDOUT_FILENO, &columns, &lines_max);
 	for (const char *at = text; (at = strchr(at, '\n')); at++)
 		lines++;
 	fputs("\033[H", stdout);
@@ -251,7 +249,7 @@ static int show_frame(const struct asked *asked, const char *log, bool shown)
 	if (stream && fclose(stream))
 		status = STATUS_FILES;
 	if (shown && status != STATUS_FILES && status != STATUS_USAGE)
-		print_frame(text, terminal_size().ws_row);
+		print_frame(text);
 	free(text);
 	return status;
 }

@@ -638,6 +638,14 @@ int os_thread(pthread_t *thread, void *(*run)(void *), void *arg)
 	return -error;
 }
 
+void os_terminal_size(int fd, uint32_t *columns, uint32_t *lines)
+{
+	struct winsize size = {0};
+	bool known = !ioctl(fd, TIOCGWINSZ, &size);
+	*columns = known ? size.ws_col : 0;
+	*lines = known ? size.ws_row : 0;
+}
+
 uint32_t os_processors(void)
 {
 	cpu_set_t set;

@@ -148,6 +148,9 @@ int os_uring(void);
 /* Start a thread with all signals blocked but that of its own accesses, SIGBUS. */
 int os_thread(pthread_t *thread, void *(*run)(void *), void *arg);
 
+/* How wide and high a terminal is, in characters; 0 if the descriptor is none, or that is not known. */
+void os_terminal_size(int fd, uint32_t *columns, uint32_t *lines);
+
 /* How many processors this process may use; 1 if that cannot be told. */
 uint32_t os_processors(void);
 
