@@ -319,9 +319,9 @@ static int add_balances(struct import_tracker *tracker)
 	balance_id(&days, "whole", (struct ul_text){"", 0}, mark);
 	if (import_log_has(tracker->log, mark) && tracker->new && !tracker->known)
 		tracker->gap = true;
-	if (import_log_has(tracker->log, mark) || tracker->known)
+	if (import_log_has(tracker->log, mark))
 		return 0;
-	for (uint32_t i = 0; i < tracker->rests.count && !error; i++)
+	for (uint32_t i = 0; i < tracker->rests.count && !error && !tracker->known; i++)
 		error = add_balance(tracker, &days, table_record(&tracker->rests, i));
 	return error ? error : import_log_balance(tracker->log, mark, "(unknown)", "(unknown)", &nothing);
 }

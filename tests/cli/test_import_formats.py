@@ -6,6 +6,8 @@ import json
 import os
 import random
 import shutil
+import signal
+import subprocess
 import time
 
 import support
@@ -198,6 +200,17 @@ class Samples(FormatTest):
         found = collections.Counter(int(row["output_tokens"]) for row in self.dump())
         self.assertEqual(found, collections.Counter(last.values()))
 
+    def test_a_fork_that_names_its_parent_only(self):
+        name = [os.path.join(directory, name) for directory, _, names in os.walk(self.sample("codex")) for name in names
+                if CHILD in name][0]
+        with open(name, encoding="utf-8") as file:
+            lines = file.readlines()
+        self.assertIn(PARENT, lines.pop(1))
+        with open(name, "w", encoding="utf-8") as file:
+            file.writelines(lines)
+        self.assertEqual(self.counts(self.load(self.sample("codex"))[0]), (4, 2, 0))
+        self.expect(EXPECTED["codex"][0])
+
     def test_links_are_not_followed(self):
         os.mkdir(self.path("d"))
         os.symlink(self.sample("litellm.jsonl"), self.path("d/link.jsonl"))
@@ -279,6 +292,47 @@ class Tracker(FormatTest):
             self.expect_totals(data)
         data["sessions"] = [dict(data["sessions"][0], timestamp="2026-03-02T12:00:00")]
         self.assertIn("may be lost", self.load(self.write("t.json", json.dumps(data)))[1])
+
+    def test_its_second_day(self):
+        """What a file is known by changes with its second day; its calls are known all the same."""
+        data = self.data()
+        second, calls = "2026-03-03", data["sessions"]
+        del data["daily_totals"]["2026-03-01"]
+        data["model_breakdown"] = data["provider_breakdown"] = {}
+        for step in range(3):
+            out, err = self.load(self.write("t.json", json.dumps(data)))
+            self.assertEqual(err, "")
+            self.expect_totals(data)
+            calls.append(dict(calls[-1], timestamp=f"{second}T00:00:0{step}"))
+            row = data["daily_totals"].setdefault(second, {"calls": 0, "tokens": 0, "cost": 0})
+            row.update(calls=row["calls"] + 1, tokens=row["tokens"] + 153, cost=row["cost"] + 0.001)
+        data["sessions"] = [dict(calls[0], timestamp=f"{second}T12:00:00")]
+        out, err = self.load(self.write("t.json", json.dumps(data)))
+        self.assertIn("may be lost", err)
+        self.assertNotIn("taken over", out)
+
+    def test_killed(self):
+        """SIGKILL at random moments, again and again: in the end all totals are there once."""
+        data, rng = self.data(), random.Random(int(os.environ.get("USAGELOG_SEED", "5")))
+        data["model_breakdown"] = data["provider_breakdown"] = {}
+        for i in range(20000):
+            moment = time.strftime("%Y-%m-%d", time.gmtime(i * 86400 - 86400 * 10000))
+            data["daily_totals"][moment] = {"calls": 1 + i % 7, "tokens": i, "cost": i / 1000}
+        path = self.write("t.json", json.dumps(data))
+        begin = time.monotonic()
+        self.run_program("import", "--log", self.path("whole"), path)
+        whole_s = time.monotonic() - begin
+        killed = 0
+        for _ in range(12):
+            child = self.start("import", path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(rng.random() * whole_s)
+            child.kill()
+            killed += child.wait() == -signal.SIGKILL
+        self.assertGreater(killed, 0)
+        self.load(path)
+        rows = [row for row in self.dump() if row.get("kind") == "balance" and row["calls"] != "0"]
+        self.assertEqual((len(rows), len({row["time"] for row in rows})), (len(data["daily_totals"]),) * 2)
+        self.assertEqual(len(self.calls()), 4)
 
     def test_two_trackers(self):
         """Of two hosts, with the same days and models."""
