@@ -359,19 +359,25 @@ static int negate_row(struct ul_row *row)
 	return overflow ? -EOVERFLOW : 0;
 }
 
-static int change_row(struct pricing *pricing, uint32_t generation, const struct ul_row *row, struct facts *change)
+int pricing_row(struct pricing *pricing, uint32_t generation, uint32_t service_tier, struct ul_row *row)
 {
 	const struct ul_price *price;
+	const struct wanted wanted = {generation, row->provider, row->model, service_tier, row->prompt_band};
+	int error = find_price(pricing, &wanted, &price);
+	row->price_class = price ? UL_PRICE_FOLDED : UL_PRICE_NONE;
+	row->cost_pico_usd = money_stored(price ? price_cost(price, row->tokens) : 0);
+	return error;
+}
+
+static int change_row(struct pricing *pricing, uint32_t generation, const struct ul_row *row, struct facts *change)
+{
 	const struct tier *tier = find_tier(pricing, row->dimensions);
 	struct ul_row priced = *row, gone = *row;
 	if (!tier || pricing->names->error)
 		return -ENOMEM;
-	const struct wanted wanted = {generation, row->provider, row->model, tier->service_tier, row->prompt_band};
-	int error = find_price(pricing, &wanted, &price);
+	int error = pricing_row(pricing, generation, tier->service_tier, &priced);
 	if (error)
 		return error;
-	priced.price_class = price ? UL_PRICE_FOLDED : UL_PRICE_NONE;
-	priced.cost_pico_usd = money_stored(price ? price_cost(price, row->tokens) : 0);
 	if (memcmp(&priced, row, sizeof(priced)) == 0)
 		return 0;
 	error = negate_row(&gone);
@@ -380,18 +386,6 @@ static int change_row(struct pricing *pricing, uint32_t generation, const struct
 		facts_add_row(change, &priced);
 	}
 	return error ? error : change->error;
-}
-
-int pricing_call(struct pricing *pricing, uint32_t generation, uint32_t service_tier, struct ul_row *row)
-{
-	const struct ul_price *price;
-	const struct wanted wanted = {generation, row->provider, row->model, service_tier, row->prompt_band};
-	int error = find_price(pricing, &wanted, &price);
-	if (error || !price)
-		return error;
-	row->price_class = UL_PRICE_FOLDED;
-	row->cost_pico_usd = money_stored(price_cost(price, row->tokens));
-	return 0;
 }
 
 static int change_quarter(struct pricing *pricing, uint32_t generation, const struct ul_sum *quarter,

@@ -15,7 +15,7 @@ struct priced_table {
 	uint64_t size_bytes;
 	uint64_t checksum;
 	bool looked_for;
-	bool told; /* that it is lost */
+	bool told;               /* that it is lost */
 	struct stored_file file; /* sound, or lost */
 	struct table answers;    /* what was asked of it */
 };
@@ -61,8 +61,8 @@ bool pricing_concerns(const struct facts *facts);
 /* Add to `change` what priced facts are more than these. Nothing, if the table is missing or damaged; without a table (0) all is unpriced. The two may not be the
  * same. 0, -ENOMEM or -EOVERFLOW. */
 int pricing_change(struct pricing *pricing, uint32_t generation, const struct facts *facts, struct facts *change);
-/* Price a call without a cost, as a row of its own, by a table; it stays as it is if there is no price. 0 or -ENOMEM. */
-int pricing_call(struct pricing *pricing, uint32_t generation, uint32_t service_tier, struct ul_row *row);
+/* Price one row of calls without a given cost, which names provider, model and prompt band. 0 or a negative code. */
+int pricing_row(struct pricing *pricing, uint32_t generation, uint32_t service_tier, struct ul_row *row);
 /* Price facts. */
 int pricing_apply(struct pricing *pricing, uint32_t generation, struct facts *facts);
 

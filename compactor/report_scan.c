@@ -125,7 +125,7 @@ static void price(struct scan *scan, const struct ul_slot *slot, struct report_c
 	row->model = call->maker->model;
 	row->prompt_band = call_prompt_band(&slot->body.call);
 	int error =
-		pricing_call(scan->pricing, find_table(scan, call->time_ns), report_service_tier(call->reading), row);
+		pricing_row(scan->pricing, find_table(scan, call->time_ns), report_service_tier(call->reading), row);
 	if (error)
 		scan->report->error = error;
 }

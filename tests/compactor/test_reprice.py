@@ -170,6 +170,22 @@ class Priced(PricesTest):
                          [(1, "2023-01-01", 2, 1, True)])
 
 
+    def test_reports_of_single_calls(self):
+        """What is read call by call, folded or pending, is priced as the days' rows are."""
+        segment = Segment(self.log, 1)
+        segment.call(START, tokens=(1000, 0, 0, 0, 100, 0), metadata={"n": 1})
+        segment.call(START + 1, tokens=(300000, 0, 0, 0, 1, 0), metadata={"n": 2})
+        self.import_map()
+        segment.call(START + DAY, tokens=(1000, 0, 0, 0, 100, 0), metadata={"n": 2}, service_tier="standard")
+        segment.call(START + DAY, tokens=(1000, 0, 0, 0, 100, 0), metadata={"n": 3}, service_tier="flex")
+        segment.call(START + DAY, tokens=(1000, 0, 0, 0, 100, 0), metadata={"n": 3}, cost=5)
+        found = [json.loads(self.usagelog("report", "--since", "2023-11-01", "--by", key, "--json").stdout) for key in ("n", "model", "hour")]
+        self.assertEqual([report["totals"]["cost_exact"] for report in found], ["1.507020000005"] * 3)
+        self.assertEqual([report["totals"]["unpriced"] for report in found], [1] * 3)
+        self.assertEqual({row["n"]: row["cost_exact"] for row in found[0]["rows"]},
+                         {"1": "0.0035", "2": "1.50352", "3": "0.000000000005"})
+
+
 class Repriced(PricesTest):
     def test_difference_and_agreement(self):
         segment = Segment(self.log, 1)
