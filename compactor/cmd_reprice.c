@@ -8,6 +8,7 @@
 #include "command.h"
 #include "folding.h"
 #include "money.h"
+#include "os.h"
 #include "price_files.h"
 
 /* What calls of a model came to before and after. */
@@ -17,7 +18,7 @@ struct repriced {
 
 static struct repriced *pair_sums(const struct compact_result *result, size_t *count)
 {
-	struct repriced *pairs = calloc(result->priced_after.count + (size_t)1, sizeof(*pairs));
+	struct repriced *pairs = os_allocate(result->priced_after.count + (size_t)1, sizeof(*pairs));
 	*count = 0;
 	for (uint32_t i = 0; pairs && i < result->priced_after.count; i++) {
 		const struct ul_sum *after = table_record(&result->priced_after, i);
@@ -143,7 +144,7 @@ static int run(const struct command *command, const char *log, int argc, char **
 	if (!price_files_day("--since", since, &folding.options.prices_since))
 		return STATUS_USAGE;
 	folding.arg = &folding;
-	char **paths = calloc((size_t)line.operand_count + 1, sizeof(*paths));
+	char **paths = os_allocate((size_t)line.operand_count + 1, sizeof(*paths));
 	if (!paths) {
 		complain("no memory to read prices");
 		return STATUS_FILES;
