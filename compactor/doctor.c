@@ -23,23 +23,22 @@ enum {
 
 void doctor_say(struct doctor *doctor, const char *name, enum check_state state, const char *format, ...)
 {
-	char *given = NULL, *text = NULL;
+	char *text = NULL;
 	size_t bytes;
 	va_list args;
 	doctor->warnings += state == CHECK_WARNING;
 	if (doctor->count == CHECKS_MAX)
 		return;
 	va_start(args, format);
-	int length = vasprintf(&given, format, args);
+	char *given = os_format_args(format, args);
 	va_end(args);
 	/* Paths may hold anything. */
-	FILE *stream = length < 0 ? NULL : os_memory_stream(&text, &bytes);
+	FILE *stream = given ? os_memory_stream(&text, &bytes) : NULL;
 	if (stream) {
-		print_safely(stream, given, (size_t)length);
+		print_safely(stream, given, strlen(given));
 		fclose(stream);
 	}
-	if (length >= 0)
-		free(given);
+	free(given);
 	doctor->checks[doctor->count++] = (struct check){name, state, text};
 }
 

@@ -24,10 +24,20 @@ enum {
 
 /* ---- io_uring -------------------------------------------------------------------------------------------------- */
 
+/* A file of /proc, line by line; NULL: it cannot be read. */
+static FILE *open_lines(const char *path)
+{
+	int fd = os_open_any(path, 0);
+	FILE *file = fd < 0 ? NULL : os_stream(fd, "r");
+	if (!file)
+		os_close(fd);
+	return file;
+}
+
 /* What a line of a file of /proc has behind a word; false: there is no such line. */
 static bool find_line(const char *path, const char *word, char out[LINE_BYTES])
 {
-	FILE *file = fopen(path, "re");
+	FILE *file = open_lines(path);
 	bool found = false;
 	while (file && !found && fgets(out, LINE_BYTES, file))
 		found = !strncmp(out, word, strlen(word));
@@ -173,7 +183,7 @@ static dev_t device_of(const char *line)
 static void find_type(const struct place *place, char type[64])
 {
 	char line[LINE_BYTES];
-	FILE *file = fopen("/proc/self/mountinfo", "re");
+	FILE *file = open_lines("/proc/self/mountinfo");
 	snprintf(type, 64, "unknown");
 	while (file && fgets(line, sizeof(line), file)) {
 		char *behind = strstr(line, " - ");

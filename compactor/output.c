@@ -46,10 +46,10 @@ static int begin_draft(struct output *output)
 	if (fd < 0)
 		return fd;
 	error = fchmod(fd, mode_of(output)) ? -errno : 0;
-	output->stream = error ? NULL : fdopen(fd, "w");
+	output->stream = error ? NULL : os_stream(fd, "w");
 	if (output->stream)
 		return 0;
-	error = error ? error : -errno;
+	error = error ? error : -ENOMEM;
 	os_close(fd);
 	os_unlink(output->directory, output->draft);
 	return error;
@@ -58,7 +58,7 @@ static int begin_draft(struct output *output)
 /* The directory and the name of what the path leads to, over links. */
 static int find_place(struct output *output)
 {
-	char *target = realpath(output->path, NULL);
+	char *target = os_resolve(output->path);
 	const char *path = target ? target : output->path, *slash = strrchr(path, '/');
 	const char *name = slash ? slash + 1 : path;
 	int error = 0;
@@ -66,7 +66,8 @@ static int find_place(struct output *output)
 		error = *name ? -ENAMETOOLONG : -EISDIR;
 	} else {
 		memcpy(output->name, name, strlen(name) + 1);
-		char *directory = slash ? strndup(path, slash == path ? 1 : (size_t)(slash - path)) : os_duplicate(".");
+		char *directory =
+			slash ? os_duplicate_part(path, slash == path ? 1 : (size_t)(slash - path)) : os_duplicate(".");
 		output->directory = directory ? os_open_directory(directory) : -ENOMEM;
 		error = output->directory < 0 ? output->directory : 0;
 		free(directory);
@@ -81,9 +82,12 @@ bool output_open(struct output *output, const char *path)
 	*output = (struct output){.stream = stdout, .path = path, .directory = -1};
 	if (!path)
 		return true;
-	if (!stat(path, &found) && !S_ISREG(found.st_mode)) {
-		output->stream = fopen(path, "we");
-		return output->stream || refuse(output, -errno);
+	if (!os_stat_path(path, &found) && !S_ISREG(found.st_mode)) {
+		int fd = os_open_any(path, O_WRONLY);
+		output->stream = fd < 0 ? NULL : os_stream(fd, "w");
+		if (!output->stream)
+			os_close(fd);
+		return output->stream || refuse(output, fd < 0 ? fd : -ENOMEM);
 	}
 	int error = find_place(output);
 	if (!error)

@@ -92,6 +92,16 @@ FILE *os_memory_stream(char **text, size_t *bytes)
 	return fault(OS_ALLOCATE) ? NULL : open_memstream(text, bytes);
 }
 
+FILE *os_stream(int fd, const char *mode)
+{
+	return fault(OS_ALLOCATE) ? NULL : fdopen(fd, mode);
+}
+
+char *os_resolve(const char *path)
+{
+	return fault(OS_ALLOCATE) ? NULL : realpath(path, NULL);
+}
+
 void os_give_to_owner(int directory, int fd)
 {
 	struct stat found;

@@ -59,6 +59,10 @@ char *os_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 char *os_format_args(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 /* As open_memstream(). */
 FILE *os_memory_stream(char **text, size_t *bytes);
+/* As fdopen(); NULL and the descriptor is still the caller's. */
+FILE *os_stream(int fd, const char *mode);
+/* The path without links that another one leads to, freed with free(); NULL if it leads to nothing, or there is no memory. */
+char *os_resolve(const char *path);
 
 /* Files are always opened with these flags too; with O_CREAT the mode is 0600, and a file that root makes in a user's directory is the user's. */
 #define OS_OPEN_FLAGS (O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)

@@ -221,6 +221,13 @@ class Lines(ExportTest):
         self.assertEqual(dumped.returncode, 1)
         self.assertIn("it was cut short", dumped.stderr)
 
+    def test_names_of_others(self):
+        """What only a dump has may be anything in a file that is none."""
+        line = {"time": "2026-01-10T22:32:06Z", "gen_ai.provider.name": "p", "gen_ai.request.model": "m", "kind": {"a": 1},
+                "calls": [1], "tokens": {"in": 1}, "scope": {}, "segment": [], "slot": {}}
+        path = self.import_back(json.dumps(line) + "\n")
+        self.assertEqual(len(run("dump", "--log", path).stdout.splitlines()), 1)
+
     def test_dump_comes_back(self):
         segment = Segment(self.log, 1)
         segment.balance(OLD, 7, 4200, 5 * 10**11, 3, operation="chat")
