@@ -54,7 +54,7 @@ static int walk_entry(struct import_files *files, int directory, const char *nam
 {
 	struct stat found;
 	size_t before = strlen(path);
-	if (*name == '.' || fstatat(directory, name, &found, AT_SYMLINK_NOFOLLOW))
+	if (*name == '.' || os_stat_at(directory, name, &found))
 		return 0;
 	if (snprintf(path + before, PATH_BYTES - before, "/%s", name) >= (int)(PATH_BYTES - before)) {
 		path[before] = '\0';
@@ -64,29 +64,25 @@ static int walk_entry(struct import_files *files, int directory, const char *nam
 	if (S_ISREG(found.st_mode) && is_wanted(name))
 		error = add_file(files, path, true);
 	if (S_ISDIR(found.st_mode)) {
-		int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		error = fd < 0 ? -errno : walk(files, fd, path, depth + 1);
+		int below = os_open(directory, name, O_RDONLY | O_DIRECTORY);
+		error = below < 0 ? below : walk(files, below, path, depth + 1);
+		os_close(below);
 	}
 	if (!error)
 		path[before] = '\0';
 	return error;
 }
 
-/* All below a directory, whose descriptor is closed. After an error the path is what it is about. */
+/* All below a directory. After an error the path is what it is about. */
 static int walk(struct import_files *files, int directory, char path[PATH_BYTES], unsigned depth)
 {
-	DIR *stream = depth < DEPTH_MAX ? fdopendir(directory) : NULL;
-	if (!stream) {
-		int error = depth < DEPTH_MAX ? -errno : -ELOOP;
-		os_close(directory);
+	DIR *stream;
+	const char *name;
+	int error = depth < DEPTH_MAX ? os_list(directory, &stream) : -ELOOP, more;
+	if (error)
 		return error;
-	}
-	int error = 0;
-	errno = 0;
-	for (struct dirent *entry; !error && (entry = readdir(stream)); errno = 0)
-		error = walk_entry(files, dirfd(stream), entry->d_name, path, depth);
-	if (!error && errno)
-		error = -errno;
+	while (!error && (more = os_list_next(stream, &name)))
+		error = more < 0 ? more : walk_entry(files, directory, name, path, depth);
 	closedir(stream);
 	return error;
 }
@@ -109,6 +105,7 @@ static int add_directory(struct import_files *files, const char *operand)
 	path[bytes] = '\0';
 	int fd = os_open_directory(operand);
 	int error = fd < 0 ? fd : walk(files, fd, path, 0);
+	os_close(fd);
 	if (error) {
 		complain("%s: cannot be read: %s; nothing was recorded", path, strerror(-error));
 		return STATUS_FILES;
@@ -125,7 +122,7 @@ static int add_directory(struct import_files *files, const char *operand)
 int import_files_add(struct import_files *files, const char *operand)
 {
 	struct stat found;
-	if (strcmp(operand, "-") != 0 && !stat(operand, &found) && S_ISDIR(found.st_mode))
+	if (strcmp(operand, "-") != 0 && !os_stat_path(operand, &found) && S_ISDIR(found.st_mode))
 		return add_directory(files, operand);
 	int error = add_file(files, operand, false);
 	if (error)

@@ -702,15 +702,9 @@ static int compare_rows(const void *left, const void *right)
 
 static int take_row(struct import_run *run, struct import_reader *reader, const struct row *row, char *text)
 {
-	size_t got = 0;
-	ssize_t more = 1;
-	while (got < row->bytes && more > 0) {
-		more = pread(this_file(run)->source.fd, text + got, row->bytes - got,
-			     (off_t)(this_file(run)->source.start + row->offset + got));
-		if (more > 0)
-			got += (size_t)more;
-	}
-	if (got < row->bytes) {
+	uint64_t start = this_file(run)->source.start + row->offset;
+	ssize_t got = os_read(this_file(run)->source.fd, text, row->bytes, start);
+	if (got < (ssize_t)row->bytes) {
 		complain("%s: was cut short while it was read; import it again", file_name(run));
 		return STATUS_FILES;
 	}
@@ -762,7 +756,8 @@ int import_run_take(struct import_run *run)
 	struct stat found;
 	int status = 0;
 	for (size_t i = 0; i < run->files.count; i++)
-		bytes += !stat(run->files.files[i].path, &found) && found.st_size > 0 ? (uint64_t)found.st_size : 0;
+		bytes += !os_stat_path(run->files.files[i].path, &found) && found.st_size > 0 ? (uint64_t)found.st_size
+											      : 0;
 	memset(run->counts, 0, sizeof(run->counts));
 	run->status = 0;
 	progress_begin(run->log ? "importing" : "checking", bytes);
