@@ -47,9 +47,11 @@ static bool take_exponent(const char *at, const char *end, int64_t *exponent)
 
 static bool take_apart(const char *text, size_t bytes, struct parts *parts)
 {
+	if (!bytes)
+		return false;
 	const char *at = text, *end = text + bytes;
-	*parts = (struct parts){.negative = bytes && *text == '-'};
-	if (bytes && (*at == '-' || *at == '+'))
+	*parts = (struct parts){.negative = *text == '-'};
+	if (*at == '-' || *at == '+')
 		at++;
 	parts->whole = at;
 	parts->whole_digits = digits_at(at, end);

@@ -1,7 +1,7 @@
 """Builds the package: the extension usagelog._native, and the program `usagelog` that goes with it, from the sources that they share.
 
 Those are not in this folder but in the tree that it is in, and in `source/` of a source distribution, which this makes. Nothing installed of usagelog is
-needed or used, so the package is of one piece; what must be there is a C compiler, pkg-config and the headers of liburing, xxHash and cJSON.
+needed or used, so the package is of one piece; what must be there is a C compiler, cmake, pkg-config and the headers of liburing, xxHash, cJSON and libsmartcols.
 """
 import pathlib
 import re
@@ -19,13 +19,18 @@ FOLDERS = ("format", "lib", "compactor")
 ABI = "cp310"
 
 
+def tool(*command):
+    """What a tool of the build says."""
+    try:
+        return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        raise SystemExit(f"{' '.join(command)} fails; on Debian: apt-get install gcc libc6-dev cmake pkg-config liburing-dev libxxhash-dev libcjson-dev "
+                         "libsmartcols-dev python3-dev") from None
+
+
 def pkg_config(*args):
     """What pkg-config says, as a list."""
-    try:
-        return subprocess.run(["pkg-config", *args], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
-    except (OSError, subprocess.CalledProcessError):
-        raise SystemExit(f"pkg-config {' '.join(args)} fails; on Debian: "
-                         "apt-get install gcc libc6-dev pkg-config liburing-dev libxxhash-dev libcjson-dev libsmartcols-dev python3-dev") from None
+    return tool("pkg-config", *args).split()
 
 
 def version():
@@ -67,7 +72,11 @@ class Build(build_ext):
         """The program, beside the extension."""
         folder = pathlib.Path(self.get_ext_fullpath("usagelog._native")).parent / "bin"
         compile_flags, links = self.flags("liburing", "libxxhash", "libcjson", "smartcols")
-        objects = self.compiler.compile(sources("format") + sources("lib") + sources("compactor"),
+        page = pathlib.Path(self.build_temp) / "page_embedded.c"
+        page.parent.mkdir(parents=True, exist_ok=True)
+        made_of = ROOT / "compactor" / "page"
+        tool("cmake", f"-DFOLDER={made_of}", f"-DOUT={page}", "-P", str(made_of / "embed.cmake"))
+        objects = self.compiler.compile([*sources("format"), *sources("lib"), *sources("compactor"), str(page)],
                                         output_dir=str(pathlib.Path(self.build_temp) / "program"),
                                         include_dirs=[str(ROOT / name) for name in FOLDERS], extra_postargs=compile_flags)
         self.compiler.link_executable(objects, "usagelog", output_dir=str(folder),
@@ -85,6 +94,7 @@ class SourceDistribution(sdist):
             for path in (ROOT / folder).iterdir():
                 if path.suffix in (".c", ".h"):
                     shutil.copy2(path, into)
+        shutil.copytree(ROOT / "compactor" / "page", pathlib.Path(base_dir) / "source" / "compactor" / "page", dirs_exist_ok=True)
         shutil.copytree(HERE / "native", pathlib.Path(base_dir) / "native", dirs_exist_ok=True)
 
 

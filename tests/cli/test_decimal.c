@@ -94,6 +94,7 @@ static void test_syntax(void **state)
 	assert_int_equal(decimal_parse("12345", 2, 0, &found), DECIMAL_OK);
 	assert_int_equal(found, 12);
 	assert_int_equal(decimal_parse("1\0", 2, 0, &found), DECIMAL_SYNTAX);
+	assert_int_equal(decimal_parse(NULL, 0, 0, &found), DECIMAL_SYNTAX);
 }
 
 static void expect_count(const char *text, enum decimal_error error, uint64_t value)

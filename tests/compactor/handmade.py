@@ -65,6 +65,12 @@ class Segment:
             page = b"\x89ULSEG\r\n" + struct.pack("<Q", xxhash.xxh3_64_intdigest(page)) + page
             file.write(page + page)
 
+    def boot(self):
+        """Its writer was of this boot of the host."""
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            block = struct.pack("<Q16s", 1, bytes.fromhex(file.read().strip().replace("-", ""))).ljust(120, b"\0")
+        self.write(2 * PAGE, struct.pack("<Q", sealed(xxhash.xxh3_64_intdigest(block, self.seed))) + block)
+
     def write(self, offset, data):
         with open(self.path, "r+b") as file:
             file.seek(offset)

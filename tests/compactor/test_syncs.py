@@ -148,6 +148,7 @@ class Syncs(LogTest):
     def test_adopted(self):
         """A segment that its maker did not live to make durable."""
         segment = Segment(self.log, 1)
+        segment.boot()
         fill(segment, 3)
         order = self.order_of(WRITER, "trace", self.log, "1", "0", "1", data=b"1700000000000000000 1 1\n")
         self.assertEqual([path for path in order.renames if path.endswith(".seg")], [], "it was not adopted")
