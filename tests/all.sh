@@ -73,7 +73,7 @@ if build release; then
 fi
 # Without what waits more than it works, and what reads flipped bits by the thousand, as the fuzzers do.
 if build asan; then
-	USAGELOG_KILL_STEP=16 check asan -LE 'bench|campaign' -E 'test_progress|test_crowd|test_flips|test_python_storage'
+	USAGELOG_KILL_STEP=16 check asan -LE 'bench|campaign' -E 'test_progress|test_crowd|test_flips'
 	check_required asan
 fi
 # Races are in what has threads: the library, and the fold, which the unit tests have. Faults of a run meet no other thread.
