@@ -9,7 +9,7 @@ import shutil
 
 from support import COMMITTED, DURABLE, NOT_FLUSHED, Failed, Host, Member, call, verify
 
-KINDS = {"ext4": ("mkfs.ext4", "-q"), "xfs": ("mkfs.xfs", "-q")}
+KINDS = {"ext4": ("mkfs.ext4", "-q", "-b", "4096"), "xfs": ("mkfs.xfs", "-q")}
 IMAGE_MEGABYTES = 320
 RESCUED = re.compile(r"[0-9a-f]{32}\.[0-9]+\.seg")
 
@@ -26,6 +26,10 @@ class SyncErrors(Member):
             file.truncate(IMAGE_MEGABYTES << 20)
         call(*KINDS[kind], self.image_path)
         self.mount(self.place, "-o", "loop", self.image_path)
+        # The loop driver takes a write that ends half way, as one does when the tmpfs is full, for a whole one. A page of the tmpfs is written or not.
+        device = os.path.basename(call("findmnt", "-n", "-o", "SOURCE", self.place).stdout.strip())
+        with open(f"/sys/block/{device}/queue/max_sectors_kb", "w", encoding="ascii") as file:
+            file.write("4")
 
     def fill(self):
         with open(self.filler, "wb", buffering=0) as file:
