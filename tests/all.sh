@@ -71,18 +71,18 @@ if build release; then
 	USAGELOG_KILL_STEP=6 check release
 	check_required release
 fi
-# Without what waits more than it works, and what reads flipped bits by the thousand, as the fuzzers do.
+# Without what waits more than it works, and what does the same thousands of times, as the fuzzers do.
 if build asan; then
-	USAGELOG_KILL_STEP=16 check asan -LE 'bench|campaign' -E 'test_progress|test_crowd|test_flips'
+	USAGELOG_KILL_STEP=16 check asan -LE 'bench|campaign' -E 'test_progress|test_crowd|test_flips|test_compact_killed|test_cli_real_data'
 	check_required asan
 fi
 # Races are in what has threads: the library, and the fold, which the unit tests have. Faults of a run meet no other thread.
 if build tsan; then
-	check tsan -L 'unit|lib' -LE 'bench' -E 'compact_faults'
+	check tsan -L 'unit|lib' -LE 'bench' -E 'compact_faults|test_csv|(limits|thread_ends|clock)_syscall$'
 fi
 # The other compiler.
 if build clang; then
-	check clang -L 'unit|lib' -LE 'bench' -E 'compact_faults'
+	check clang -L 'unit|lib' -LE 'bench' -E 'compact_faults|each_step|_syscall$'
 fi
 # The other architecture, where its compiler, emulator and libraries can be had. The emulator has no io_uring, so that the tests without
 # it would only be the same once more.

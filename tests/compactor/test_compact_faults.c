@@ -282,13 +282,15 @@ static void a_lock_that_is_held_for_a_moment(void **state)
 	assert_true(is_there("*.1.seg"));
 }
 
-/* Each segment is another file by now, of the same name: as when a backup is put back. */
+static uint32_t replaced;
+
+/* Each segment is another file by now, of the same name: as when a backup is put back. At each lock, as segments of one millisecond are in any order. */
 static int replace_segments(enum os_call call)
 {
 	char command[400];
 	if (call != OS_LOCK)
 		return 0;
-	os_fault = answer;
+	replaced++;
 	snprintf(command, sizeof(command),
 		 "cd '%s' && for f in *.seg; do mv $f $f.aside && cp -p $f.aside $f || exit; done", path);
 	assert_int_equal(system(command), 0);
@@ -311,6 +313,7 @@ static size_t count_chosen(int (*fault)(enum os_call call))
 	struct prune prune = {.directory = &directory, .segments = &segments, .findings = &findings};
 	os_fault = fault;
 	assert_int_equal(prune_choose(&prune, &state.checkpoint, os_time_ns()), 0);
+	os_fault = answer;
 	size_t chosen = prune.file_count;
 	prune_clear(&prune);
 	segments_clear(&segments);
@@ -333,7 +336,7 @@ static void a_file_whose_name_leads_elsewhere_is_kept(void **state)
 	size_t chosen = count_chosen(answer);
 	assert_true(chosen > 0);
 	assert_int_equal(count_chosen(replace_segments), chosen - 1);
-	assert_ptr_equal(os_fault, answer);
+	assert_true(replaced > 0);
 }
 
 /* The slot of the one id in the log, which is taken out of the file, and comes back with the next read. */
