@@ -56,17 +56,26 @@ static int grow(struct table *table)
 	return 0;
 }
 
+/* The bucket that leads to the record with this key, or the empty one where it would stand. */
+static uint32_t bucket_for(const struct table *table, const uint64_t key[2])
+{
+	uint32_t at = bucket_of(table, key);
+	while (table->buckets[at] && memcmp(table_record(table, table->buckets[at] - 1), key, TABLE_KEY_BYTES) != 0)
+		at = (at + 1) & table->bucket_mask;
+	return at;
+}
+
 void *table_search(struct table *table, const uint64_t key[2])
 {
-	if (table->count == table->room && grow(table))
-		return NULL;
-	uint32_t at = bucket_of(table, key);
-	for (; table->buckets[at]; at = (at + 1) & table->bucket_mask) {
-		void *record = table_record(table, table->buckets[at] - 1);
-		if (memcmp(record, key, TABLE_KEY_BYTES) == 0) {
-			table->last = table->buckets[at] - 1;
-			return record;
-		}
+	uint32_t at = table->room ? bucket_for(table, key) : 0;
+	if (table->room && table->buckets[at]) {
+		table->last = table->buckets[at] - 1;
+		return table_record(table, table->last);
+	}
+	if (table->count == table->room) {
+		if (grow(table))
+			return NULL;
+		at = bucket_for(table, key);
 	}
 	void *record = table_record(table, table->count);
 	memset(record, 0, table->record_bytes);

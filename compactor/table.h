@@ -36,7 +36,7 @@ static inline void *table_record(const struct table *table, uint32_t number)
 /* table_get() for a key that is not the last one's. */
 void *table_search(struct table *table, const uint64_t key[2]);
 
-/* The record with this key, added if it is new; good until the next call. NULL: no memory. */
+/* The record with this key, added if it is new; good until another one is added. NULL: no memory. */
 static inline void *table_get(struct table *table, const void *key)
 {
 	uint64_t wanted[2];

@@ -68,12 +68,12 @@ check_required() {
 # Some of the compactor's kill points, and fewer under the sanitizer, to end in time: ctest by itself tries all.
 if build release; then
 	tests/page/install.sh build/release/tests/page || fail "what drives a browser cannot be installed"
-	USAGELOG_KILL_STEP=6 check release
+	USAGELOG_KILL_STEP=8 check release
 	check_required release
 fi
 # Without what waits more than it works, and what does the same thousands of times, as the fuzzers do.
 if build asan; then
-	USAGELOG_KILL_STEP=16 check asan -LE 'bench|campaign' -E 'test_progress|test_crowd|test_flips|test_compact_killed|test_cli_real_data'
+	USAGELOG_KILL_STEP=16 check asan -LE 'bench|campaign' -E 'test_progress|test_crowd|test_flips|test_killed|test_compact_killed|test_cli_real_data|limits_syscall'
 	check_required asan
 fi
 # Races are in what has threads: the library, and the fold, which the unit tests have. Faults of a run meet no other thread.
@@ -103,7 +103,7 @@ if build fuzz fuzzers; then
 	for corpus in fuzz/corpus/*; do
 		target=${corpus##*/}
 		fresh=$(mktemp -d)
-		if "build/fuzz/fuzz/$target" -max_len=65536 -max_total_time=2 -verbosity=0 -artifact_prefix="$results/" "$fresh" \
+		if "build/fuzz/fuzz/$target" -max_len=65536 -max_total_time=1 -verbosity=0 -artifact_prefix="$results/" "$fresh" \
 			"$corpus" format/golden; then
 			passed=$((passed + 1))
 		else
