@@ -96,11 +96,7 @@ static int print_json(const struct doctor *doctor)
 	json_end(&json);
 	put_figures(&json, &doctor->figures);
 	json_end(&json);
-	int error = json.error;
-	if (!error)
-		printf("%s\n", json.text);
-	json_text_clear(&json);
-	return error;
+	return json_text_print(&json);
 }
 
 /* ---- the command ----------------------------------------------------------------------------------------------------- */

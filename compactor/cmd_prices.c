@@ -39,15 +39,10 @@ static int32_t today_of_zone(void)
 
 static int print_json(struct json_text *json)
 {
-	int status = STATUS_DONE;
-	if (json->error) {
-		complain("no memory to print it");
-		status = STATUS_FILES;
-	} else {
-		printf("%s\n", json->text);
-	}
-	json_text_clear(json);
-	return status;
+	if (!json_text_print(json))
+		return STATUS_DONE;
+	complain("no memory to print it");
+	return STATUS_FILES;
 }
 
 /* ---- check ------------------------------------------------------------------------------------------------------- */

@@ -84,11 +84,7 @@ static int print_json(const struct answer *answer, const struct report_shown *sh
 	}
 	report_put_budget(&json, &answer->status, answer->asked);
 	json_end(&json);
-	int error = json.error;
-	if (!error)
-		printf("%s\n", json.text);
-	json_text_clear(&json);
-	return error;
+	return json_text_print(&json);
 }
 
 /* 0, a negative code, or an exit status after a message. */

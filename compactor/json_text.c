@@ -17,6 +17,15 @@ void json_text_clear(struct json_text *json)
 	*json = (struct json_text){0};
 }
 
+int json_text_print(struct json_text *json)
+{
+	int error = json->error;
+	if (!error)
+		printf("%s\n", json->text);
+	json_text_clear(json);
+	return error;
+}
+
 /* Room for so many more bytes and a zero. False: none, and from then on nothing is added. */
 static bool make_room(struct json_text *json, size_t bytes)
 {

@@ -25,6 +25,8 @@ struct json_text {
 };
 
 void json_text_clear(struct json_text *json);
+/* Print it and a line's end to standard output, unless an error came of it, which is returned. It is empty afterwards. */
+int json_text_print(struct json_text *json);
 
 /* A key that is a string of the program. */
 static inline struct ul_text json_key(const char *key)

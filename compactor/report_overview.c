@@ -319,11 +319,8 @@ static int print_json(struct shown *shown)
 	json_integer(&json, json_key("pending"), (int64_t)(fold->calls + fold->balances));
 	json_integer(&json, json_key("damaged"), (int64_t)fold->counts.damaged);
 	json_end(&json);
-	error = error ? error : json.error;
-	if (!error)
-		printf("%s\n", json.text);
-	json_text_clear(&json);
-	return error;
+	json.error = error ? error : json.error;
+	return json_text_print(&json);
 }
 
 /* ---- all of it ---------------------------------------------------------------------------------------------- */

@@ -22,6 +22,7 @@
 #include "calendar.h"
 #include "compact.h"
 #include "handle.h"
+#include "../lib/fault_plan.h"
 #include "os.h"
 #include "prune.h"
 #include "usagelog.h"
@@ -33,19 +34,6 @@ enum { CALLS = 700, RETENTION_DAYS = 365 };
 static bool deletes, rebuilds;
 
 static char path[] = "/tmp/usagelog-faults-XXXXXX";
-
-static struct {
-	int kind, error;
-	uint32_t first, count, seen;
-} plan = {.kind = -1};
-
-static int answer(enum os_call call)
-{
-	if ((int)call != plan.kind)
-		return 0;
-	uint32_t n = ++plan.seen;
-	return n >= plan.first && n - plan.first < plan.count ? plan.error : 0;
-}
 
 static void empty_directory(void)
 {
@@ -160,13 +148,9 @@ static uint32_t disturb(int kind, uint32_t first, uint32_t count, int error)
 	record_calls(deletes ? 2 * RETENTION_DAYS : 2);
 	if (deletes)
 		set_retention();
-	plan.seen = 0;
-	plan.first = first;
-	plan.count = count;
-	plan.error = error;
-	plan.kind = kind;
+	fail_calls((enum os_call)kind, first, count, error);
 	compact();
-	plan.kind = -1;
+	fail_nothing();
 	expect_totals(2);
 	/* And once more, with nothing to do. */
 	expect_totals(2);
@@ -267,14 +251,10 @@ static void a_lock_that_is_held_for_a_moment(void **state)
 	for (first = 1; reached; first++) {
 		empty_directory();
 		leave_sync();
-		plan.seen = 0;
-		plan.first = first;
-		plan.count = 1;
-		plan.error = EAGAIN;
-		plan.kind = OS_LOCK;
+		fail_calls(OS_LOCK, first, 1, EAGAIN);
 		struct outcome totals = compact();
 		reached = plan.seen >= first;
-		plan.kind = -1;
+		fail_nothing();
 		assert_int_equal(totals.calls, !totals.error);
 	}
 	/* The compactor's own, a look whether there is a writer, and the rescue's. */

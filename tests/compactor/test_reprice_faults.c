@@ -19,6 +19,7 @@
 
 #include "calendar.h"
 #include "compact.h"
+#include "../lib/fault_plan.h"
 #include "os.h"
 #include "usagelog.h"
 
@@ -29,19 +30,6 @@ static const char old_map[] = "{\"m\": {\"input_cost_per_token\": 1e-12, \"outpu
 static const char new_map[] = "{\"m\": {\"input_cost_per_token\": 2e-12, \"output_cost_per_token\": 0}}";
 
 static char path[] = "/tmp/usagelog-reprice-XXXXXX";
-
-static struct {
-	int kind, error;
-	uint32_t first, count, seen;
-} plan = {.kind = -1};
-
-static int answer(enum os_call call)
-{
-	if ((int)call != plan.kind)
-		return 0;
-	uint32_t n = ++plan.seen;
-	return n >= plan.first && n - plan.first < plan.count ? plan.error : 0;
-}
 
 static void record_day(int64_t day)
 {
@@ -123,13 +111,9 @@ static uint32_t disturb(int kind, uint32_t first, uint32_t count, int error)
 	record_day(1);
 	assert_int_equal(fold(old_map, false, costs), 0);
 	record_day(2);
-	plan.seen = 0;
-	plan.first = first;
-	plan.count = count;
-	plan.error = error;
-	plan.kind = kind;
+	fail_calls((enum os_call)kind, first, count, error);
 	(void)fold(new_map, true, costs);
-	plan.kind = -1;
+	fail_nothing();
 	assert_int_equal(fold(NULL, false, costs), 0);
 	assert_true(all_are(costs, 1) || all_are(costs, 2));
 	assert_int_equal(fold(new_map, true, costs), 0);

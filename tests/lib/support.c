@@ -22,18 +22,34 @@ int __wrap_pthread_mutex_unlock(pthread_mutex_t *mutex)
 	return __real_pthread_mutex_unlock(mutex);
 }
 
-void make_directory(char path[256])
+void make_directory(char directory[256])
 {
 	const char *base = getenv("TMPDIR");
-	snprintf(path, 256, "%s/usagelog-test-XXXXXX", base ? base : "/tmp");
-	assert_non_null(mkdtemp(path));
+	snprintf(directory, 256, "%s/usagelog-test-XXXXXX", base ? base : "/tmp");
+	assert_non_null(mkdtemp(directory));
 }
 
-void remove_directory(const char *path)
+void remove_directory(const char *directory)
 {
 	char command[600];
-	snprintf(command, sizeof(command), "chmod -R u+rwx '%s'; rm -rf '%s'", path, path);
+	snprintf(command, sizeof(command), "chmod -R u+rwx '%s'; rm -rf '%s'", directory, directory);
 	assert_int_equal(system(command), 0);
+}
+
+char path[256];
+
+int setup_directory(void **state)
+{
+	(void)state;
+	make_directory(path);
+	return 0;
+}
+
+int teardown_directory(void **state)
+{
+	(void)state;
+	remove_directory(path);
+	return 0;
 }
 
 static int by_name(const struct dirent **left, const struct dirent **right)
@@ -49,29 +65,29 @@ static int ends_so(const struct dirent *entry)
 	return length >= ending && !strcmp(entry->d_name + length - ending, wanted_ending);
 }
 
-static size_t list(const char *path, const char *ending, size_t n, char *found, size_t found_bytes)
+static size_t list(const char *directory, const char *ending, size_t n, char *found, size_t found_bytes)
 {
 	struct dirent **entries;
 	wanted_ending = ending;
-	int count = scandir(path, &entries, ends_so, by_name);
+	int count = scandir(directory, &entries, ends_so, by_name);
 	assert_true(count >= 0);
 	for (int i = 0; i < count; i++) {
 		if (found && (size_t)i == n)
-			snprintf(found, found_bytes, "%s/%s", path, entries[i]->d_name);
+			snprintf(found, found_bytes, "%s/%s", directory, entries[i]->d_name);
 		free(entries[i]);
 	}
 	free(entries);
 	return (size_t)count;
 }
 
-size_t count_files(const char *path, const char *ending)
+size_t count_files(const char *directory, const char *ending)
 {
-	return list(path, ending, 0, NULL, 0);
+	return list(directory, ending, 0, NULL, 0);
 }
 
-void find_file(const char *path, const char *ending, size_t n, char found[512])
+void find_file(const char *directory, const char *ending, size_t n, char found[512])
 {
-	assert_true(n < list(path, ending, n, found, 512));
+	assert_true(n < list(directory, ending, n, found, 512));
 }
 
 struct reading {
@@ -111,16 +127,16 @@ static int visit(void *arg, const struct usagelog_slot *shown)
 	return 0;
 }
 
-static struct reading read_all(const char *path, uint32_t wanted_tokens, struct found *found)
+static struct reading read_all(const char *directory, uint32_t wanted_tokens, struct found *found)
 {
 	struct reading reading = {.found = found, .wanted_tokens = wanted_tokens};
 	*found = (struct found){0};
-	size_t count = count_files(path, ".seg");
+	size_t count = count_files(directory, ".seg");
 	for (size_t i = 0; i < count; i++) {
 		char name[512];
 		usagelog_segment *segment;
 		struct ul_reader reader;
-		find_file(path, ".seg", i, name);
+		find_file(directory, ".seg", i, name);
 		assert_int_equal(usagelog_segment_open(&segment, name), 0);
 		assert_int_equal(usagelog_segment_visit(segment, visit, &reading), 0);
 		usagelog_segment_close(segment);
@@ -133,33 +149,33 @@ static struct reading read_all(const char *path, uint32_t wanted_tokens, struct 
 	return reading;
 }
 
-struct found read_log(const char *path)
+struct found read_log(const char *directory)
 {
 	struct found found;
-	read_all(path, 0, &found);
+	read_all(directory, 0, &found);
 	return found;
 }
 
-uint64_t count_calls(const char *path, uint32_t input_tokens)
+uint64_t count_calls(const char *directory, uint32_t input_tokens)
 {
 	struct found found;
-	return read_all(path, input_tokens, &found).wanted;
+	return read_all(directory, input_tokens, &found).wanted;
 }
 
-void verify_log(const char *path, uint64_t calls)
+void verify_log(const char *directory, uint64_t calls)
 {
 	char command[1200];
 	const char *program = getenv("USAGELOG_BIN");
 	unsigned long long lines = 0;
 	if (!program)
 		return;
-	snprintf(command, sizeof(command), "%s --log '%s' verify", program, path);
+	snprintf(command, sizeof(command), "%s --log '%s' verify", program, directory);
 	FILE *said = popen(command, "r");
 	assert_non_null(said);
 	while (fgets(command, sizeof(command), said))
 		;
 	assert_int_equal(pclose(said), 0);
-	snprintf(command, sizeof(command), "%s --log '%s' dump --format jsonl | wc -l", program, path);
+	snprintf(command, sizeof(command), "%s --log '%s' dump --format jsonl | wc -l", program, directory);
 	said = popen(command, "r");
 	assert_non_null(said);
 	assert_int_equal(fscanf(said, "%llu", &lines), 1);
@@ -167,10 +183,10 @@ void verify_log(const char *path, uint64_t calls)
 	assert_int_equal(lines, calls);
 }
 
-usagelog *open_log(const char *path, const struct usagelog_options *options)
+usagelog *open_log(const char *directory, const struct usagelog_options *options)
 {
 	usagelog *log = NULL;
-	assert_int_equal(usagelog_open(&log, path, options), 0);
+	assert_int_equal(usagelog_open(&log, directory, options), 0);
 	assert_non_null(log);
 	return log;
 }

@@ -15,12 +15,18 @@
 #include "usagelog.h"
 
 /* A new directory under the build's, or $TMPDIR; removed by remove_directory(). */
-void make_directory(char path[256]);
-void remove_directory(const char *path);
+void make_directory(char directory[256]);
+void remove_directory(const char *directory);
+
+/* A test's own directory, and what makes and removes it, as cmocka calls it. */
+extern char path[256];
+int setup_directory(void **state);
+int teardown_directory(void **state);
+
 /* How many files of the directory end so. */
-size_t count_files(const char *path, const char *ending);
+size_t count_files(const char *directory, const char *ending);
 /* The path of the n-th file, by name, that ends so. */
-void find_file(const char *path, const char *ending, size_t n, char found[512]);
+void find_file(const char *directory, const char *ending, size_t n, char found[512]);
 
 /* What the segments of a directory hold, all files together. */
 struct found {
@@ -30,14 +36,14 @@ struct found {
 	uint64_t durable_slots;
 	uint64_t segments;
 };
-struct found read_log(const char *path);
+struct found read_log(const char *directory);
 /* How many calls carry this many input tokens. */
-uint64_t count_calls(const char *path, uint32_t input_tokens);
+uint64_t count_calls(const char *directory, uint32_t input_tokens);
 
 /* `usagelog verify` finds the log sound, and `usagelog dump` so many calls. The program is $USAGELOG_BIN; without it, nothing is done. */
-void verify_log(const char *path, uint64_t calls);
+void verify_log(const char *directory, uint64_t calls);
 
-usagelog *open_log(const char *path, const struct usagelog_options *options);
+usagelog *open_log(const char *directory, const struct usagelog_options *options);
 struct usagelog_stats stats_of(usagelog *log);
 /* Record a call that can be told by its input tokens; must be committed. */
 void record_one(usagelog *log, uint32_t input_tokens);

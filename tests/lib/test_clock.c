@@ -13,7 +13,6 @@
 #define NS_PER_S ((int64_t)1000000000)
 #define YEAR_S ((int64_t)31556952)
 
-static char path[256];
 static _Atomic int64_t offset_s;
 static _Atomic uint64_t asked;
 
@@ -32,13 +31,6 @@ static int setup(void **state)
 	(void)state;
 	offset_s = 0;
 	make_directory(path);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	remove_directory(path);
 	return 0;
 }
 
@@ -155,7 +147,7 @@ static void a_log_from_the_future_is_gone_on_with(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown_directory)
 	const struct CMUnitTest tests[] = {
 		TEST(it_jumps),
 		TEST(it_jumps_without_a_helper),

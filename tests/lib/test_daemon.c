@@ -16,22 +16,6 @@
 enum { STARTER = 1, SESSION = 2, DAEMON = 3 };
 enum { STARTER_CALLS = 3, SESSION_CALLS = 5, THREADS = 2, THREAD_CALLS = 500 };
 
-static char path[256];
-
-static int setup(void **state)
-{
-	(void)state;
-	make_directory(path);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	remove_directory(path);
-	return 0;
-}
-
 /* ---- the program: it must not use cmocka's assertions, which would go on with the parent's tests ------------------ */
 
 static usagelog *shared;
@@ -207,7 +191,7 @@ static void whose_parents_close(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_directory, teardown_directory)
 	const struct CMUnitTest tests[] = {
 		TEST(whose_parents_stay),
 		TEST(whose_parents_leave),

@@ -14,7 +14,6 @@
 
 enum { TRAP_FLAG = 1 << 8 };
 
-static char path[256];
 static usagelog *traced;
 static usagelog_model model;
 
@@ -122,24 +121,11 @@ static void a_handler_records_at_each_instruction(void **state)
 	assert_int_equal(found.damaged + found.unknown, 0);
 }
 
-static int setup(void **state)
-{
-	(void)state;
-	make_directory(path);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	remove_directory(path);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_handler_records_at_each_instruction, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_handler_records_at_each_instruction, setup_directory,
+						teardown_directory),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

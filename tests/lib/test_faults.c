@@ -15,42 +15,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fault_plan.h"
 #include "os.h"
 #include "reader.h"
 #include "rescue.h"
 
-static char path[256], fallback[300];
-
-/* Which calls fail: those of one kind, from the n-th on, so many of them, with this errno. */
-static struct {
-	_Atomic int kind;
-	_Atomic uint32_t first, count;
-	_Atomic int error;
-	_Atomic uint32_t seen;
-} plan;
-
-static int answer(enum os_call call)
-{
-	if ((int)call != plan.kind)
-		return 0;
-	uint32_t n = ++plan.seen;
-	return n >= plan.first && n - plan.first < plan.count ? plan.error : 0;
-}
-
-static void fail_calls(enum os_call kind, uint32_t first, uint32_t count, int error)
-{
-	plan.kind = -1;
-	plan.seen = 0;
-	plan.first = first;
-	plan.count = count;
-	plan.error = error;
-	plan.kind = (int)kind;
-}
-
-static void fail_nothing(void)
-{
-	plan.kind = -1;
-}
+static char fallback[300];
 
 static int setup(void **state)
 {

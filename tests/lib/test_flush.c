@@ -10,22 +10,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static char path[256];
-
-static int setup(void **state)
-{
-	(void)state;
-	make_directory(path);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	remove_directory(path);
-	return 0;
-}
-
 static void by_time(void **state)
 {
 	(void)state;
@@ -263,7 +247,7 @@ static void many_flush_at_once(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_directory, teardown_directory)
 	const struct CMUnitTest tests[] = {
 		TEST(by_time),         TEST(an_idle_helper_sleeps),     TEST(by_time_and_no_more),
 		TEST(by_size),         TEST(by_size_of_what_was_ready), TEST(by_flush),

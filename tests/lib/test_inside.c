@@ -17,7 +17,6 @@
 #include "handle.h"
 #include "os.h"
 
-static char path[256];
 static usagelog *log_inside;
 static usagelog_model model;
 
@@ -39,20 +38,6 @@ static void handle_fault(int signal, siginfo_t *info, void *context)
 	between = NULL;
 	mprotect(page, page_bytes, PROT_READ | PROT_WRITE);
 	run();
-}
-
-static int setup(void **state)
-{
-	(void)state;
-	make_directory(path);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	remove_directory(path);
-	return 0;
 }
 
 /* With one call in it, of this model, which does no more than it has to by itself. */
@@ -301,7 +286,7 @@ static void a_lane_is_parked_until_every_thread_sees_it(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_directory, teardown_directory)
 	const struct CMUnitTest tests[] = {
 		TEST(a_flush_does_not_call_it_durable),
 		TEST(a_close_waits_for_it),

@@ -16,22 +16,6 @@
 
 enum { THREADS = 2, CALLS = 10000, NOBODY = 65534 };
 
-static char path[256];
-
-static int setup(void **state)
-{
-	(void)state;
-	make_directory(path);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	remove_directory(path);
-	return 0;
-}
-
 /* ---- the host: it must not use cmocka's assertions, which would go on with the parent's tests --------------------- */
 
 struct limit {
@@ -351,7 +335,7 @@ static void memory(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_directory, teardown_directory)
 	const struct CMUnitTest tests[] = {
 		TEST(file_size),   TEST(file_size_at_open), TEST(locked_memory),
 		TEST(descriptors), TEST(processes),         TEST(memory),

@@ -11,22 +11,6 @@
 #include "reader.h"
 #include "seal.h"
 
-static char path[256];
-
-static int setup(void **state)
-{
-	(void)state;
-	make_directory(path);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	remove_directory(path);
-	return 0;
-}
-
 /* The first call in the first segment, its slot number, and its segment open. */
 struct first_call {
 	struct ul_reader reader;
@@ -690,7 +674,7 @@ static void the_default_directory(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_directory, teardown_directory)
 	const struct CMUnitTest tests[] = {
 		TEST(every_field_comes_back),
 		TEST(zero_means_default),

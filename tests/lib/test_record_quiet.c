@@ -206,7 +206,6 @@ static void *run(void *arg)
 static void record_is_quiet(void **state)
 {
 	(void)state;
-	static char path[256];
 	static struct recorder recorder;
 	pthread_t thread;
 	make_directory(path);

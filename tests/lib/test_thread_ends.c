@@ -17,22 +17,6 @@ enum { SHORT_THREADS = 10000, ROUNDS = 100 };
 #endif
 enum { AT_ONCE = 50, CANCELLED = 4 };
 
-static char path[256];
-
-static int setup(void **state)
-{
-	(void)state;
-	make_directory(path);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	remove_directory(path);
-	return 0;
-}
-
 static void *record_once(void *arg)
 {
 	record_one(arg, 1);
@@ -164,7 +148,7 @@ static void cancelled_while_they_sync(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_directory, teardown_directory)
 	const struct CMUnitTest tests[] = {
 		TEST(short_threads_fill_pages),
 		TEST(cancelled_while_they_record),

@@ -15,22 +15,6 @@
 #include "os.h"
 #include "reader.h"
 
-static char path[256];
-
-static int setup(void **state)
-{
-	(void)state;
-	make_directory(path);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	remove_directory(path);
-	return 0;
-}
-
 enum { THREADS = 8, CALLS = 20000 };
 
 static void *record_many(void *arg)
@@ -541,7 +525,7 @@ static void a_name_of_one_thread_is_used_by_another(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_directory, teardown_directory)
 	const struct CMUnitTest tests[] = {
 		TEST(threads_share_a_handle),
 		TEST(a_handle_may_be_closed_while_others_record),

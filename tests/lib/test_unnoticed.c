@@ -18,22 +18,6 @@
 
 enum { SYNCS = 400, TASKS_MAX = 64 };
 
-static char path[256];
-
-static int setup(void **state)
-{
-	(void)state;
-	make_directory(path);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	remove_directory(path);
-	return 0;
-}
-
 /* ---- system calls of the host ------------------------------------------------------------------------------- */
 
 static usagelog *shared;
@@ -300,7 +284,7 @@ static void an_idle_helper_never_wakes(void **state)
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_directory, teardown_directory)
 	const struct CMUnitTest tests[] = {
 		TEST(system_calls_are_not_interrupted), TEST(the_helper_begins_with_the_first_call),
 		TEST(no_helper_where_none_is_wanted),   TEST(the_helper_takes_no_signal),

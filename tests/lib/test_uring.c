@@ -10,8 +10,6 @@
 
 enum { REQUESTS_MAX = 4096, CALLS = 40000 };
 
-static char path[256];
-
 /* What was submitted. Only the helper's thread does; it is looked at when that has ended. */
 static struct request {
 	uint8_t opcode;
