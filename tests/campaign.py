@@ -81,7 +81,9 @@ def run_chunk(member, seed, command, environment):
     command = [*command, "--seed", str(seed), "--rounds", str(member.rounds), "--directory", directory]
     begun = datetime.datetime.now(datetime.timezone.utc)
     try:
-        done = subprocess.run(command, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        # Where a member keeps what it had before it when something failed.
+        kept = {"USAGELOG_KEEP": os.path.join(HERE, f"{member.name}.{seed}.kept")}
+        done = subprocess.run(command, env={**os.environ, **environment, **kept}, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               errors="replace", timeout=CHUNK_SECONDS_MAX, check=False)
         status, said, told = done.returncode, done.stdout, done.stderr
     except subprocess.TimeoutExpired:

@@ -19,7 +19,7 @@
 #include "reader.h"
 #include "tracer.h"
 
-enum { FAILURES_MAX = 10, STEP_SLOTS = 1024 };
+enum { FAILURES_MAX = 10, STEP_SLOTS = 1024, UNFINISHED_MAX = 4096 };
 
 /* ---- numbers from a seed ---------------------------------------------------------------------------------- */
 
@@ -136,6 +136,21 @@ void *campaign_share(size_t bytes)
 	return shared;
 }
 
+/* The log as the first failure found it: to $USAGELOG_KEEP, if that is set. */
+static void keep(const struct campaign *campaign)
+{
+	const char *to = getenv("USAGELOG_KEEP");
+	if (!to)
+		return;
+	pid_t child = fork();
+	if (!child) {
+		execlp("cp", "cp", "-a", campaign->scratch, to, (char *)NULL);
+		_exit(127);
+	}
+	int status = program_end(child);
+	fprintf(stderr, "%s: the log is %s %s\n", campaign->member, status ? "not kept in" : "kept in", to);
+}
+
 void campaign_fail(struct campaign *campaign, const char *format, ...)
 {
 	va_list args;
@@ -146,11 +161,10 @@ void campaign_fail(struct campaign *campaign, const char *format, ...)
 	va_end(args);
 	fputc('\n', stderr);
 	campaign->failures++;
-	if (campaign->failures < FAILURES_MAX)
-		return;
-	fprintf(stderr, "%s: that is enough; the log is kept in %s\n", campaign->member, campaign->scratch);
-	*campaign->scratch = '\0';
-	exit(campaign_end(campaign));
+	if (campaign->failures == 1)
+		keep(campaign);
+	if (campaign->failures == FAILURES_MAX)
+		exit(campaign_end(campaign));
 }
 
 int campaign_end(struct campaign *campaign)
@@ -354,7 +368,8 @@ struct counting {
 	uint32_t end;     /* of the numbers when the census began */
 	struct ul_reader reader;
 	const char *name;
-	struct text model, context; /* of the last call */
+	struct text model, context;          /* of the last call */
+	uint64_t unfinished[UNFINISHED_MAX]; /* where they are */
 };
 
 __attribute__((format(printf, 2, 3))) static void wrong(struct counting *counting, const char *format, ...)
@@ -450,6 +465,20 @@ static void count_call(struct counting *counting, uint32_t slot_number, const st
 			  body->cache_write_1h_tokens + body->output_tokens;
 }
 
+/* Once, however many files of its segment it is in: a rescue copies it along. */
+static void count_unfinished(struct counting *counting, uint32_t slot_number)
+{
+	struct census *census = counting->census;
+	uint64_t place = counting->reader.seed + slot_number;
+	for (uint64_t i = 0; i < census->unfinished; i++)
+		if (counting->unfinished[i] == place)
+			return;
+	if (census->unfinished < UNFINISHED_MAX)
+		counting->unfinished[census->unfinished++] = place;
+	else
+		wrong(counting, "%s: slot %u: more are unfinished than there can be", counting->name, slot_number);
+}
+
 /* An id must stand before the call that it was given for. */
 static void check_id(struct counting *counting, uint32_t slot_number, const struct ul_slot *id,
 		     const struct ul_slot *call)
@@ -472,7 +501,7 @@ static void count_page(struct counting *counting, uint32_t page, struct ul_slot 
 		enum ul_slot_state state = ul_reader_classify(&counting->reader, number, &slots[i]);
 		leading += leading == i && state == UL_SLOT_VALID;
 		if (state == UL_SLOT_UNFINISHED)
-			census->unfinished++;
+			count_unfinished(counting, number);
 		else if (state == UL_SLOT_DAMAGED || state == UL_SLOT_UNKNOWN)
 			wrong(counting, "%s: slot %u: %s", counting->name, number,
 			      state == UL_SLOT_DAMAGED ? "damaged" : "unknown");

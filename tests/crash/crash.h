@@ -47,7 +47,7 @@ void campaign_begin(struct campaign *campaign, const char *member, uint64_t roun
 void campaign_new_log(struct campaign *campaign);
 /* Zeroed memory that children which are forked from now on share. */
 void *campaign_share(size_t bytes);
-/* Something did not hold: say it, with what repeats it. Beyond some of them the run ends. */
+/* Something did not hold: say it, with what repeats it; the log as it is goes to $USAGELOG_KEEP. Beyond some of them the run ends. */
 void campaign_fail(struct campaign *campaign, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Remove the scratch directory, print the result; the exit status. */
 int campaign_end(struct campaign *campaign);
@@ -116,7 +116,7 @@ struct census {
 	uint64_t calls;      /* different ones */
 	uint64_t told;       /* by the ledger */
 	uint64_t tokens;     /* of all calls */
-	uint64_t unfinished; /* slots */
+	uint64_t unfinished; /* slots, each once */
 	uint64_t lost, twice, falsely;
 	uint64_t wrong;       /* slots and pages that cannot be by FORMAT.md */
 	uint64_t durable;     /* slots */

@@ -95,7 +95,8 @@ static void kill_writer(pid_t child)
 		campaign_fail(&campaign, "a writer ended with %d before it was killed", status);
 }
 
-static void do_round(void)
+/* False: every writer so far was killed before there was a log. */
+static bool do_round(void)
 {
 	struct census census;
 	uint32_t writers = 1 + (random_below(&campaign.state, 4) == 0);
@@ -113,11 +114,12 @@ static void do_round(void)
 	campaign.points += writers;
 	campaign_check(&campaign, ledger, &census, unfinished_max);
 	if (!census.segments)
-		return;
+		return false;
 	if (random_below(&campaign.state, 8) == 0)
 		campaign_verify(&campaign);
 	if (random_below(&campaign.state, 16) == 0)
 		campaign_fold(&campaign, ledger, unfinished_max);
+	return true;
 }
 
 int main(int argc, char **argv)
@@ -133,8 +135,8 @@ int main(int argc, char **argv)
 			ledger_clear(ledger);
 			unfinished_max = 0;
 		}
-		do_round();
-		if (last) {
+		bool has_log = do_round();
+		if (last && has_log) {
 			campaign_fold(&campaign, ledger, unfinished_max);
 			calls += ledger_end(ledger);
 		}

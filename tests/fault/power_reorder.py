@@ -97,9 +97,8 @@ class Reorder(Member):
             self.look(number, before_ns)
         except Failed as failure:
             raise Failed(f"session {self.number}, {self.kind}, {told}: {failure}") from failure
-        finally:
-            self.unmount(self.place)
-            os.unlink(image)
+        self.unmount(self.place)
+        os.unlink(image)
         self.note(self.kind)
         return 1
 

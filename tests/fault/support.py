@@ -269,6 +269,14 @@ class Member:
 
     # ---- rounds
 
+    def keep(self):
+        """All files of a round that failed, those of mounted filesystems too, which go with this process: to $USAGELOG_KEEP, if that is set."""
+        to = os.environ.get("USAGELOG_KEEP")
+        if to:
+            os.makedirs(to, exist_ok=True)
+            call("cp", "-a", "--sparse=always", self.directory, to, check=False)
+            print(f"kept: {os.path.join(to, os.path.basename(self.directory))}", file=sys.stderr)
+
     def run(self, round_of):
         """`round_of(number)` for each round; what it raises is a failure, and the seed and round are told."""
         try:
@@ -278,13 +286,10 @@ class Member:
                 except (Failed, OSError, subprocess.TimeoutExpired, ValueError) as failure:
                     self.figures["failures"] += 1
                     print(f"{self.name} --seed {self.options.seed}: round {number}: {failure}", file=sys.stderr)
-                    if os.environ.get("USAGELOG_KEEP"):
-                        print(f"kept: {self.directory}", file=sys.stderr)
-                        sys.exit(1)
+                    self.keep()
                     break
         finally:
-            if not os.environ.get("USAGELOG_KEEP"):
-                self.clean_up()
+            self.clean_up()
         self.figures["seconds"] = round(time.monotonic() - self.begun, 1)
         if self.skipped:
             self.figures["skipped"] = self.skipped
