@@ -10,6 +10,7 @@
 #include "context.h"
 #include "os.h"
 #include "rescue.h"
+#include "seal.h"
 
 /* ---- find -------------------------------------------------------------------------------------------------- */
 
@@ -23,10 +24,8 @@ const char *segment_directory_path(const struct ul_directory *directory, const s
 static bool needs_rescue(const struct ul_reader *reader)
 {
 	bool set = false;
-	for (uint32_t i = UL_BLOCK_SYNC; i < UL_BLOCK_SYNC + UL_SYNC_BLOCKS; i++) {
-		enum ul_block_state state = ul_block_classify(&reader->blocks[i], reader->seed, i);
-		set |= state == UL_BLOCK_TORN || (state == UL_BLOCK_VALID && reader->blocks[i].payload.sync.page_count);
-	}
+	for (uint32_t i = UL_BLOCK_SYNC; i < UL_BLOCK_SYNC + UL_SYNC_BLOCKS; i++)
+		set |= ul_sync_is_set(&reader->blocks[i], reader->seed, i);
 	return set && !reader->header.generation && ul_reader_is_original(reader) &&
 	       ul_reader_of_this_boot(reader) == 1 && !ul_reader_has_writer(reader);
 }
@@ -307,6 +306,12 @@ static int take_page(struct group_reader *reader, uint32_t index, uint32_t first
 	return 0;
 }
 
+/* Is this file's copy of a slot known durable? */
+static bool is_durable(const struct group_reader *reader, uint32_t index, uint32_t number)
+{
+	return number % UL_PAGE_SLOTS < reader->readers[index].durable[number / UL_PAGE_SLOTS];
+}
+
 /* Note the page as one to be synced if a slot of it that counts is not known durable. */
 static int note_unsynced(struct group_reader *reader, uint32_t index, uint32_t first, uint64_t counted)
 {
@@ -316,12 +321,13 @@ static int note_unsynced(struct group_reader *reader, uint32_t index, uint32_t f
 	return runs_append(&reader->unsynced[index], page);
 }
 
-/* Make one slot of the first file's page that of all of them. */
-static void merge_slot(struct group_reader *reader, uint32_t j, bool *conflict)
+/* Make one slot of the first file's page that of all of them. Of equal ones it counts as one of the file that has it durable: after a failed sync, the copy's. */
+static void merge_slot(struct group_reader *reader, uint32_t number, bool *conflict)
 {
 	const struct file_page *chosen = NULL;
 	struct file_page *merged = reader->pages[0];
 	enum ul_slot_state worst = UL_SLOT_EMPTY;
+	uint32_t j = number % UL_PAGE_SLOTS, counted = 0;
 	uint64_t bit = (uint64_t)1 << j;
 	for (uint32_t i = 0; i < reader->reader_count; i++) {
 		struct file_page *page = reader->pages[i];
@@ -329,11 +335,14 @@ static void merge_slot(struct group_reader *reader, uint32_t j, bool *conflict)
 			worst = page->states[j] > worst ? page->states[j] : worst;
 		} else if (!chosen) {
 			chosen = page;
-			page->counts |= bit;
+			counted = i;
 		} else if (memcmp(&chosen->slots[j], &page->slots[j], sizeof(struct ul_slot)) != 0) {
 			*conflict = true;
+		} else if (!is_durable(reader, counted, number)) {
+			counted = i;
 		}
 	}
+	reader->pages[counted]->counts |= chosen ? bit : 0;
 	merged->states[j] = worst;
 	if (!chosen || chosen == merged)
 		return;
@@ -359,7 +368,7 @@ static void merge_pages(struct group_reader *reader, uint32_t first, uint64_t wa
 	/* The first file's slots are compared before they are written over: slot by slot. */
 	for (uint32_t j = 0; j < UL_PAGE_SLOTS; j++) {
 		bool conflict = false;
-		merge_slot(reader, j, &conflict);
+		merge_slot(reader, first + j, &conflict);
 		if (conflict && wanted >> j & 1 && !counts->conflicts++)
 			counts->first_conflict = first + j;
 	}
@@ -499,12 +508,20 @@ int group_visit(struct group_reader *reader, const struct runs *runs, bool in_ru
 
 /* ---- single slots and texts ---------------------------------------------------------------------------------- */
 
-/* A slot that others name is to be synced with them, and may not have been visited: its page may have been passed before it was stored. */
-static void note_named(struct group_reader *reader, uint32_t index, uint32_t number)
+/* A slot that others name is to be synced with them, and may not have been visited: its page may have been passed before it was stored. Unless there
+ * is a durable copy. */
+static void note_named(struct group_reader *reader, uint32_t index, uint32_t number, const struct ul_slot *slot)
 {
 	uint32_t page = number / UL_PAGE_SLOTS;
-	if (reader->readers[index].durable[page] <= number % UL_PAGE_SLOTS)
-		reader->named[index][page / 64] |= (uint64_t)1 << page % 64;
+	if (is_durable(reader, index, number))
+		return;
+	for (uint32_t i = index + 1; i < reader->reader_count; i++) {
+		struct ul_slot copy;
+		if (is_durable(reader, i, number) && !ul_reader_read(&reader->readers[i], number, 1, &copy) &&
+		    !memcmp(&copy, slot, sizeof(copy)))
+			return;
+	}
+	reader->named[index][page / 64] |= (uint64_t)1 << page % 64;
 }
 
 bool group_slot(struct group_reader *reader, uint32_t number, struct ul_slot *slot)
@@ -519,7 +536,7 @@ bool group_slot(struct group_reader *reader, uint32_t number, struct ul_slot *sl
 			error = failed;
 		if (failed || ul_reader_classify(&reader->readers[i], number, slot) != UL_SLOT_VALID)
 			continue;
-		note_named(reader, i, number);
+		note_named(reader, i, number, slot);
 		return true;
 	}
 	if (error)
@@ -574,6 +591,31 @@ static int sync_pages(uint8_t *address, size_t mapped_bytes, const struct runs *
 	return 0;
 }
 
+enum { WRITER_TRIES_MAX = 200 }; /* 50 us apart */
+
+/*
+ * The kernel tells of a failed write once, to each descriptor that is open by then: what the writer was told before, nobody is told any more. So a
+ * sync of the writer's that is under way is waited for, and a segment that it gave up is not believed. 0: what `fd` will be told is all there is to know.
+ */
+static int ask_writer(int fd, const struct ul_reader *one)
+{
+	struct ul_state_block then[UL_STATE_BLOCKS] = {0}, now[UL_STATE_BLOCKS] = {0};
+	const uint64_t at = (uint64_t)UL_STATE_PAGE * UL_PAGE_BYTES;
+	ssize_t got = os_read(fd, then, sizeof(then), at);
+	for (uint32_t tries = 0; tries < WRITER_TRIES_MAX && got >= 0; tries++) {
+		bool waits = false;
+		got = os_read(fd, now, sizeof(now), at);
+		if (!ul_is_zero(&now[UL_BLOCK_GIVEN_UP], sizeof(now[0])))
+			return -EIO;
+		for (uint32_t i = UL_BLOCK_SYNC; i < UL_BLOCK_SYNC + UL_SYNC_BLOCKS; i++)
+			waits |= ul_sync_is_set(&then[i], one->seed, i) && then[i].sequence == now[i].sequence;
+		if (!waits)
+			return got < 0 ? (int)got : 0;
+		os_pause();
+	}
+	return got < 0 ? (int)got : -EIO;
+}
+
 /* msync() does nothing, and says nothing, on a mapping of a file that was opened to read only: so the file is opened to write, and not written to.
  * Where that is not allowed the whole file is synced. */
 static int sync_file(const struct group_reader *reader, uint32_t index)
@@ -587,24 +629,30 @@ static int sync_file(const struct group_reader *reader, uint32_t index)
 		os_close(fd);
 		return os_sync(one->fd);
 	}
-	int error = os_map(&address, (size_t)found.st_size, fd, 0, false);
+	/* What an earlier boot, or a copy, says of syncs is over. */
+	bool asks = ul_reader_is_original(one) && ul_reader_of_this_boot(one) == 1;
+	int failed = asks ? ask_writer(fd, one) : 0;
+	int error = failed ? failed : os_map(&address, (size_t)found.st_size, fd, 0, false);
 	if (!error)
-		error = sync_pages(address, (size_t)found.st_size, &reader->unsynced[index]);
+		failed = error = sync_pages(address, (size_t)found.st_size, &reader->unsynced[index]);
+	/* Whoever went on in it would not be told. */
+	if (failed && asks)
+		(void)ul_rescue_give_up(fd, one->seed);
 	os_unmap(address, (size_t)found.st_size);
 	os_close(fd);
 	return error;
 }
 
 /* After a failed sync the kernel may hold the pages clean, and the next sync would succeed without writing them: so they are copied to a rescue
- * file, which the next run reads as well. If that fails too there is no more that can be done here. */
-static void rescue_unsynced(const struct group_reader *reader, uint32_t index)
+ * file, in which they are durable. */
+static int rescue_unsynced(const struct group_reader *reader, uint32_t index)
 {
 	const struct runs *pages = &reader->unsynced[index];
 	uint32_t first = pages->items[0].first_slot;
 	uint32_t end = pages->items[pages->count - 1].first_slot + pages->items[pages->count - 1].slot_count;
 	struct ul_message why;
-	ul_rescue_pages(reader->readers[index].fd, first, end - first,
-			reader->segments->list.fds[reader->files[index]->name->directory], &why);
+	return ul_rescue_pages(reader->readers[index].fd, first, end - first,
+			       reader->segments->list.fds[reader->files[index]->name->directory], &why);
 }
 
 /* Add the pages that were noted to those that were visited. */
@@ -629,10 +677,8 @@ int group_sync(struct group_reader *reader)
 		if (!reader->unsynced[i].count)
 			continue;
 		int error = sync_file(reader, i);
-		if (error)
-			rescue_unsynced(reader, i);
-		if (!error)
-			error = os_sync(reader->segments->list.fds[reader->files[i]->name->directory]);
+		error = error ? rescue_unsynced(reader, i)
+			      : os_sync(reader->segments->list.fds[reader->files[i]->name->directory]);
 		if (error)
 			return error;
 	}

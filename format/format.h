@@ -28,6 +28,8 @@ enum {
 	UL_BLOCK_COUNTERS = 2,
 	UL_BLOCK_SYNC = 4,
 	UL_SYNC_BLOCKS = 8,
+	UL_BLOCK_GIVEN_UP = 12,
+	UL_BLOCKS_USED = 13,
 	UL_CAUSES = 8,
 	UL_NAME_BYTES_MAX = 1024,
 	UL_CONTEXT_BYTES_MAX = 16384,
@@ -111,6 +113,7 @@ struct ul_state_block {
 			uint64_t first_page;
 			uint64_t page_count;
 		} sync;
+		uint64_t given_up;
 		uint8_t bytes[112];
 	} payload;
 };

@@ -129,6 +129,12 @@ enum ul_block_state ul_block_classify(const struct ul_state_block *block, uint64
 	return block->checksum == ul_block_checksum(block, segment_seed, index) ? UL_BLOCK_VALID : UL_BLOCK_TORN;
 }
 
+bool ul_sync_is_set(const struct ul_state_block *block, uint64_t segment_seed, uint32_t index)
+{
+	enum ul_block_state state = ul_block_classify(block, segment_seed, index);
+	return state == UL_BLOCK_TORN || (state == UL_BLOCK_VALID && block->payload.sync.page_count);
+}
+
 const struct ul_state_block *ul_block_pair(const struct ul_state_block blocks[UL_STATE_BLOCKS], uint64_t segment_seed,
 					   uint32_t index)
 {

@@ -40,6 +40,9 @@ enum ul_block_state { UL_BLOCK_CLEAR, UL_BLOCK_VALID, UL_BLOCK_TORN };
 /* Classify state block `index` of a segment. */
 enum ul_block_state ul_block_classify(const struct ul_state_block *block, uint64_t segment_seed, uint32_t index);
 
+/* Of a sync block: is a range being synced, or was it torn, and so may be? */
+bool ul_sync_is_set(const struct ul_state_block *block, uint64_t segment_seed, uint32_t index);
+
 /* The valid block of larger sequence of the pair at `index`, or NULL; `blocks` are the state page's. */
 const struct ul_state_block *ul_block_pair(const struct ul_state_block blocks[UL_STATE_BLOCKS], uint64_t segment_seed,
 					   uint32_t index);

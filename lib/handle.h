@@ -183,6 +183,8 @@ void ul_segment_publish(struct ul_segment *segment, uint32_t pages);
 /* Write a state block's payload, sealed. */
 void ul_segment_write_counters(struct ul_segment *segment, uint64_t attempted, const uint64_t dropped[UL_CAUSES]);
 void ul_segment_write_sync(struct ul_segment *segment, uint32_t index, uint64_t first_page, uint64_t page_count);
+/* Its file is never gone on in: a sync failed, or pages were lost. Whoever syncs. */
+void ul_segment_give_up(struct ul_segment *segment);
 
 /* ---- lanes (lane.c) --------------------------------------------------------------------------------------- */
 

@@ -124,10 +124,10 @@ bool ul_reader_has_writer(const struct ul_reader *reader)
 
 int ul_reader_unused_is_zero(const struct ul_reader *reader)
 {
-	static const uint32_t used = UL_BLOCK_SYNC + UL_SYNC_BLOCKS;
 	uint8_t page[UL_PAGE_BYTES] = {0};
 	uint32_t last = ul_first_page(reader->header.size_bytes) - 1, behind = reader->page_count % UL_PAGE_BYTES;
-	if (!ul_is_zero(&reader->blocks[used], (UL_STATE_BLOCKS - used) * sizeof(struct ul_state_block)))
+	if (!ul_is_zero(&reader->blocks[UL_BLOCKS_USED],
+			(UL_STATE_BLOCKS - UL_BLOCKS_USED) * sizeof(struct ul_state_block)))
 		return 0;
 	if (!behind)
 		return 1;
@@ -138,10 +138,10 @@ int ul_reader_unused_is_zero(const struct ul_reader *reader)
 uint32_t ul_reader_torn_block(const struct ul_reader *reader)
 {
 	uint32_t block = 0;
-	while (block < UL_BLOCK_SYNC + UL_SYNC_BLOCKS &&
+	while (block < UL_BLOCKS_USED &&
 	       ul_block_classify(&reader->blocks[block], reader->seed, block) != UL_BLOCK_TORN)
 		block++;
-	return block < UL_BLOCK_SYNC + UL_SYNC_BLOCKS ? block : UL_STATE_BLOCKS;
+	return block < UL_BLOCKS_USED ? block : UL_STATE_BLOCKS;
 }
 
 int ul_reader_read(const struct ul_reader *reader, uint32_t first_slot, uint32_t slot_count, struct ul_slot *slots)

@@ -42,7 +42,9 @@ static int copy_pages(const struct ul_reader *reader, int file, uint32_t first_p
 		if (error)
 			return error;
 		bool defines = look_at_page(reader, page, slots, &leading);
-		if (!defines && page - first_page >= page_count)
+		bool wanted = page - first_page < page_count && reader->durable[page] < UL_PAGE_SLOTS &&
+			      !ul_is_zero(slots, sizeof(slots));
+		if (!defines && !wanted)
 			continue;
 		error = os_write(file, slots, sizeof(slots), (uint64_t)page * UL_PAGE_BYTES);
 		if (error)
@@ -120,55 +122,41 @@ int ul_rescue_pages(int fd, uint32_t first_page, uint32_t page_count, int to, st
 	return error;
 }
 
-/* The range that sync blocks name, as one; of a torn block, everything. False: none is set. */
-static bool pending_range(const struct ul_reader *reader, uint32_t *first_page, uint32_t *page_count)
+static bool sync_is_set(const struct ul_reader *reader)
 {
-	uint32_t first = reader->page_count, end = 0;
-	for (uint32_t i = UL_BLOCK_SYNC; i < UL_BLOCK_SYNC + UL_SYNC_BLOCKS; i++) {
-		const struct ul_state_block *block = &reader->blocks[i];
-		uint64_t from = 0, to = reader->page_count;
-		switch (ul_block_classify(block, reader->seed, i)) {
-		case UL_BLOCK_CLEAR:
-			continue;
-		case UL_BLOCK_VALID:
-			if (!block->payload.sync.page_count)
-				continue;
-			if (block->payload.sync.first_page < to &&
-			    block->payload.sync.page_count <= to - block->payload.sync.first_page) {
-				from = block->payload.sync.first_page;
-				to = from + block->payload.sync.page_count;
-			}
-			break;
-		case UL_BLOCK_TORN:
-			break;
-		}
-		first = from < first ? (uint32_t)from : first;
-		end = to > end ? (uint32_t)to : end;
-	}
-	*first_page = first;
-	*page_count = end - first;
-	return end > 0;
+	bool set = false;
+	for (uint32_t i = UL_BLOCK_SYNC; i < UL_BLOCK_SYNC + UL_SYNC_BLOCKS; i++)
+		set |= ul_sync_is_set(&reader->blocks[i], reader->seed, i);
+	return set;
+}
+
+/* Write a state block, sealed. */
+static int write_block(int fd, uint64_t seed, uint32_t index, struct ul_state_block *block)
+{
+	block->checksum = ul_block_checksum(block, seed, index);
+	return os_write(fd, block, sizeof(*block), (uint64_t)UL_STATE_PAGE * UL_PAGE_BYTES + index * sizeof(*block));
+}
+
+int ul_rescue_give_up(int fd, uint64_t seed)
+{
+	struct ul_state_block block = {.sequence = 1, .payload.given_up = 1};
+	return write_block(fd, seed, UL_BLOCK_GIVEN_UP, &block);
 }
 
 static int clear_blocks(int fd, const struct ul_reader *reader)
 {
-	for (uint32_t i = UL_BLOCK_SYNC; i < UL_BLOCK_SYNC + UL_SYNC_BLOCKS; i++) {
-		if (ul_block_classify(&reader->blocks[i], reader->seed, i) == UL_BLOCK_CLEAR)
-			continue;
+	int error = 0;
+	for (uint32_t i = UL_BLOCK_SYNC; i < UL_BLOCK_SYNC + UL_SYNC_BLOCKS && !error; i++) {
 		struct ul_state_block block = {.sequence = reader->blocks[i].sequence + 1};
-		block.checksum = ul_block_checksum(&block, reader->seed, i);
-		int error = os_write(fd, &block, sizeof(block),
-				     (uint64_t)UL_STATE_PAGE * UL_PAGE_BYTES + i * sizeof(block));
-		if (error)
-			return error;
+		if (ul_block_classify(&reader->blocks[i], reader->seed, i) != UL_BLOCK_CLEAR)
+			error = write_block(fd, reader->seed, i, &block);
 	}
-	return 0;
+	return error;
 }
 
 int ul_rescue_dead(int directory, const char *name, struct ul_message *why)
 {
 	struct ul_reader reader;
-	uint32_t first_page, page_count;
 	int fd = os_open(directory, name, O_RDWR);
 	if (fd < 0)
 		return fd;
@@ -187,10 +175,13 @@ int ul_rescue_dead(int directory, const char *name, struct ul_message *why)
 			       usagelog_strerror(error));
 		return error;
 	}
-	if (pending_range(&reader, &first_page, &page_count)) {
+	if (sync_is_set(&reader)) {
 		/* After a reboot the disk says what there is: there is no page left that seems clean and is not. */
 		int this_boot = ul_reader_of_this_boot(&reader);
-		error = this_boot > 0 ? rescue(&reader, first_page, page_count, directory) : this_boot;
+		error = this_boot > 0 ? ul_rescue_give_up(fd, reader.seed) : this_boot;
+		/* All that is not durable, not only what was being synced: nothing of it will be synced where it is any more. */
+		if (!error && this_boot)
+			error = rescue(&reader, 0, reader.page_count, directory);
 		if (!error)
 			error = clear_blocks(fd, &reader);
 	}

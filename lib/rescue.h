@@ -11,7 +11,10 @@
  * then there is no such file. */
 int ul_rescue_pages(int fd, uint32_t first_page, uint32_t page_count, int to, struct ul_message *why);
 
-/* Rescue what a dead writer of this boot left in the middle of a sync, in the same directory, and clear its sync blocks. 0: done, or nothing to be
+/* Say in the header of the segment open as `fd`, to write, that nobody is to go on in it: for whoever was told of a failed sync of it. 0 or -errno. */
+int ul_rescue_give_up(int fd, uint64_t seed);
+
+/* Rescue all that a dead writer of this boot left not durable in a segment, if it died in the middle of a sync, in the same directory, give the segment up, and clear its sync blocks. 0: done, or nothing to be
  * done. -EAGAIN: it has a writer. Else -errno, and the blocks stay set. */
 int ul_rescue_dead(int directory, const char *name, struct ul_message *why);
 

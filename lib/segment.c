@@ -124,6 +124,13 @@ void ul_segment_write_sync(struct ul_segment *segment, uint32_t index, uint64_t 
 	write_block(segment, UL_BLOCK_SYNC + index, payload, sizeof(payload));
 }
 
+void ul_segment_give_up(struct ul_segment *segment)
+{
+	static const uint64_t given_up = 1;
+	if (!segment->block_sequence[UL_BLOCK_GIVEN_UP])
+		write_block(segment, UL_BLOCK_GIVEN_UP, &given_up, sizeof(given_up));
+}
+
 uint32_t ul_segment_extension(const struct ul_segment *segment, uint32_t wanted)
 {
 	/* As much again as there is, within bounds: few steps, and at most half of the file is empty. */
@@ -371,15 +378,13 @@ static int find_place(const struct ul_reader *reader, struct ul_segment *segment
 	return error;
 }
 
-/* A set or torn sync block: its pages must be rescued, not gone on with. */
-static bool sync_is_pending(const struct ul_reader *reader)
+/* A sync failed, or may have: what was to be synced must be rescued, not gone on with, and what seems clean may not be on the disk. */
+static bool is_given_up(const struct ul_reader *reader)
 {
-	for (uint32_t i = UL_BLOCK_SYNC; i < UL_BLOCK_SYNC + UL_SYNC_BLOCKS; i++) {
-		enum ul_block_state state = ul_block_classify(&reader->blocks[i], reader->seed, i);
-		if (state == UL_BLOCK_TORN || (state == UL_BLOCK_VALID && reader->blocks[i].payload.sync.page_count))
-			return true;
-	}
-	return false;
+	bool given_up = !ul_is_zero(&reader->blocks[UL_BLOCK_GIVEN_UP], sizeof(reader->blocks[0]));
+	for (uint32_t i = UL_BLOCK_SYNC; i < UL_BLOCK_SYNC + UL_SYNC_BLOCKS; i++)
+		given_up |= ul_sync_is_set(&reader->blocks[i], reader->seed, i);
+	return given_up;
 }
 
 /* After a power loss, what looks empty may have held a definition that calls in other pages lead to: another one there would name them. */
@@ -392,7 +397,7 @@ static bool may_adopt(const struct ul_reader *reader, int directory, const char 
 	return ul_reader_is_original(reader) && !memcmp(&reader->header.log_id, log_id, sizeof(*log_id)) &&
 	       !reader->header.generation && !reader->header.flags_compatible &&
 	       !reader->header.flags_read_compatible && reader->header.size_bytes == size_bytes &&
-	       !sync_is_pending(reader) && ul_reader_of_this_boot(reader) == 1;
+	       !is_given_up(reader) && ul_reader_of_this_boot(reader) == 1;
 }
 
 static void take_over_blocks(struct ul_segment *segment, const struct ul_reader *reader)

@@ -235,8 +235,11 @@ int ul_pass_begin(usagelog *log, struct ul_pass *pass)
 	ul_segments_passed(log);
 	ul_unlock(log);
 	int error = 0;
-	for (struct ul_segment *segment = first; segment && !error; segment = segment->next)
+	for (struct ul_segment *segment = first; segment && !error; segment = segment->next) {
+		if (segment->guard.failed)
+			ul_segment_give_up(segment);
 		error = look_at_segment(pass, segment);
+	}
 	/* Not before: a page that is begun between the two would be looked at, and synced. */
 	leave_pages(log);
 	uint32_t seen = 0;
@@ -353,6 +356,7 @@ static void spread_failures(usagelog *log, struct ul_pass *pass)
 		if (!range->segment->sync_error)
 			continue;
 		range->result = range->segment->sync_error;
+		ul_segment_give_up(range->segment);
 		ul_lock(log);
 		range->segment->retired = true;
 		UL_EACH_LANE (log, lane)

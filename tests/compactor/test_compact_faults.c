@@ -25,6 +25,7 @@
 #include "../lib/fault_plan.h"
 #include "os.h"
 #include "prune.h"
+#include "reader.h"
 #include "usagelog.h"
 #include "verify.h"
 
@@ -213,12 +214,91 @@ static void a_rebuild(void **state)
 	rebuilds = false;
 }
 
+/* Segments in which nobody goes on. */
+static uint32_t given_up_count(void)
+{
+	uint32_t count = 0;
+	glob_t found;
+	char pattern[200];
+	snprintf(pattern, sizeof(pattern), "%s/*.seg", path);
+	assert_int_equal(glob(pattern, 0, NULL, &found), 0);
+	for (size_t i = 0; i < found.gl_pathc; i++) {
+		struct ul_reader reader;
+		assert_int_equal(ul_reader_open(&reader, AT_FDCWD, found.gl_pathv[i]), 0);
+		count += reader.blocks[UL_BLOCK_GIVEN_UP].payload.given_up == 1;
+		ul_reader_close(&reader);
+	}
+	globfree(&found);
+	return count;
+}
+
 static void a_failed_sync_is_not_repeated(void **state)
 {
 	(void)state;
 	disturb(OS_SYNC_RANGE, 1, 1, EIO);
 	/* What could not be synced was copied, and only then folded. */
 	assert_true(is_there("*.1.seg"));
+	assert_int_equal(given_up_count(), 1);
+}
+
+static usagelog *live;
+static uint32_t reads_left;
+
+/* The writer's sync, which was under way, ends well. */
+static int end_sync(enum os_call call)
+{
+	if (call == OS_READ && reads_left && !--reads_left)
+		ul_segment_write_sync(atomic_load(&live->current), 0, 0, 0);
+	return 0;
+}
+
+/*
+ * The kernel tells of a failed write once. While the writer syncs it may have been told already: so the compactor's own sync says nothing. `reads`: the
+ * writer's sync ends well after so many of the compactor's calls; 0: it does not.
+ */
+static void a_writers_sync(uint32_t reads, bool gives_up)
+{
+	struct usagelog_options options = {.size = sizeof(options), .flags = USAGELOG_NO_HELPER, .time_zone = "UTC"};
+	struct usagelog_names names = {.provider = "p", .model = "a"};
+	struct usagelog_call call = {.input_tokens = 1};
+	empty_directory();
+	assert_int_equal(usagelog_open(&live, path, &options), 0);
+	assert_int_equal(usagelog_record_names(live, &names, &call), 0);
+	struct ul_segment *segment = atomic_load(&live->current);
+	ul_segment_write_sync(segment, 0, gives_up ? 0 : segment->first_page, !gives_up);
+	if (gives_up)
+		ul_segment_give_up(segment);
+	reads_left = reads;
+	os_fault = end_sync;
+	/* Folded either way, but where it is durable. */
+	for (uint32_t i = 0; i < 2; i++) {
+		struct outcome found = compact();
+		os_fault = answer;
+		assert_int_equal(found.error, 0);
+		assert_int_equal(found.calls, 1);
+		assert_int_equal(is_there("*.1.seg"), !reads);
+		assert_false(is_there("*.2.seg"));
+		ul_segment_write_sync(segment, 0, 0, 0);
+	}
+	assert_int_equal(usagelog_close(live, 0), 0);
+}
+
+static void a_writers_sync_is_waited_for(void **state)
+{
+	(void)state;
+	a_writers_sync(60, false);
+}
+
+static void a_writers_sync_that_does_not_end_is_not_believed(void **state)
+{
+	(void)state;
+	a_writers_sync(0, false);
+}
+
+static void a_segment_that_its_writer_gave_up_is_not_believed(void **state)
+{
+	(void)state;
+	a_writers_sync(0, true);
 }
 
 /* A writer that dies while it syncs all that it has. */
@@ -421,6 +501,9 @@ int main(void)
 					   cmocka_unit_test(a_run_that_deletes),
 					   cmocka_unit_test(a_rebuild),
 					   cmocka_unit_test(a_failed_sync_is_not_repeated),
+					   cmocka_unit_test(a_writers_sync_is_waited_for),
+					   cmocka_unit_test(a_writers_sync_that_does_not_end_is_not_believed),
+					   cmocka_unit_test(a_segment_that_its_writer_gave_up_is_not_believed),
 					   cmocka_unit_test(a_lock_that_is_held_for_a_moment),
 					   cmocka_unit_test(a_file_whose_name_leads_elsewhere_is_kept),
 					   cmocka_unit_test(an_id_that_comes_with_its_call)};

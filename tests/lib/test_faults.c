@@ -333,6 +333,16 @@ static void a_failed_sync_is_rescued_inline(void **state)
 	a_failed_sync(USAGELOG_NO_HELPER);
 }
 
+static bool is_given_up(const char *name)
+{
+	struct ul_reader reader;
+	assert_int_equal(ul_reader_open(&reader, AT_FDCWD, name), 0);
+	enum ul_block_state state =
+		ul_block_classify(&reader.blocks[UL_BLOCK_GIVEN_UP], reader.seed, UL_BLOCK_GIVEN_UP);
+	ul_reader_close(&reader);
+	return state == UL_BLOCK_VALID;
+}
+
 static void a_sync_cut_off_by_death_is_rescued(void **state)
 {
 	(void)state;
@@ -372,9 +382,12 @@ static void a_sync_cut_off_by_death_is_rescued(void **state)
 	assert_int_equal(ul_rescue_dead(directory, base, &why), 0);
 	assert_int_equal(count_files(path, ".1.seg"), 1);
 	assert_int_equal(calls_of(path), 100);
+	assert_int_equal(count_calls(path, 1), 200); /* none of them is durable where it is: all are in the copy */
 	/* Cleared: once is enough. */
 	assert_int_equal(ul_rescue_dead(directory, base, &why), 0);
 	assert_int_equal(count_files(path, ".2.seg"), 0);
+	/* That its pages are copied does not make them fit to be synced. */
+	assert_true(is_given_up(name));
 	close(directory);
 }
 
@@ -475,6 +488,47 @@ static void a_failed_sync_fails_all_of_its_segment(void **state)
 		record_one(log, 3);
 	assert_int_equal(count_files(path, ".seg"), 4);
 	assert_int_equal(usagelog_close(log, 1000), 0);
+}
+
+/* Its pages may be clean, and not on the disk: whoever goes on in it later would sync them, and be told that they are. */
+static void a_segment_of_a_failed_sync_is_not_adopted(uint32_t flags)
+{
+	enum { SEGMENT_CALLS = 12 * UL_PAGE_SLOTS };
+	struct usagelog_options options = small_options(flags);
+	char name[512];
+	options.segment_size_bytes = 65536;
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	find_file(path, ".seg", 0, name);
+	fail_calls(OS_SYNC_RANGE, 1, 1, EIO);
+	assert_int_equal(usagelog_flush(log, 1000), 0);
+	fail_nothing();
+	/* In others, until there is need of one more. */
+	for (uint32_t i = 0; i < 2 * SEGMENT_CALLS; i++)
+		record_one(log, 1);
+	assert_int_equal(usagelog_close(log, 1000), 0);
+	log = open_log(path, &options);
+	for (uint32_t i = 0; i < SEGMENT_CALLS; i++)
+		record_one(log, 1);
+	assert_int_equal(usagelog_close(log, 1000), 0);
+	struct ul_reader reader;
+	assert_true(is_given_up(name));
+	assert_int_equal(ul_reader_open(&reader, AT_FDCWD, name), 0);
+	assert_int_equal(reader.durable[reader.first_slot / UL_PAGE_SLOTS], 0);
+	ul_reader_close(&reader);
+	assert_int_equal(calls_of(path), 1 + 3 * SEGMENT_CALLS);
+}
+
+static void nobody_goes_on_where_a_sync_failed(void **state)
+{
+	(void)state;
+	a_segment_of_a_failed_sync_is_not_adopted(USAGELOG_NO_URING);
+}
+
+static void nobody_goes_on_where_a_sync_failed_inline(void **state)
+{
+	(void)state;
+	a_segment_of_a_failed_sync_is_not_adopted(USAGELOG_NO_HELPER);
 }
 
 static uint32_t announced, cleared;
@@ -704,6 +758,7 @@ static void a_segment_is_cut_short(uint32_t flags)
 	sigaction(SIGBUS, &action, &before);
 	assert_int_equal(usagelog_flush(log, 5000), 0);
 	find_file(path, ".seg", 0, name);
+	/* Its header stays. Definitions may be lost that calls lead to: others must not come to stand there. */
 	assert_int_equal(truncate(name, 4 * UL_PAGE_BYTES), 0);
 	for (int i = 0; i < 500; i++) {
 		record_one(log, 2);
@@ -712,6 +767,7 @@ static void a_segment_is_cut_short(uint32_t flags)
 	}
 	assert_int_equal(hosts_own_faults, 5);
 	assert_int_equal(usagelog_flush(log, 5000), 0);
+	assert_true(is_given_up(name));
 	assert_int_equal(stats_of(log).committed, 501);
 	assert_int_equal(usagelog_close(log, 5000), 0);
 	assert_int_equal(count_calls(path, 1), 0);
@@ -1057,6 +1113,8 @@ int main(void)
 		TEST(a_failed_sync_is_never_repeated),
 		TEST(a_failed_sync_is_never_repeated_inline),
 		TEST(a_failed_sync_fails_all_of_its_segment),
+		TEST(nobody_goes_on_where_a_sync_failed),
+		TEST(nobody_goes_on_where_a_sync_failed_inline),
 		TEST(a_sync_is_announced_in_the_header),
 		TEST(a_page_of_a_failed_sync_is_never_synced),
 		TEST(an_unlinked_segment_is_rescued),

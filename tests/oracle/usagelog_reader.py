@@ -442,8 +442,8 @@ def parse_state_page(page, seed):
         block = page[128 * b:128 * (b + 1)]
         checksum, sequence, payload = _STATE_BLOCK.unpack(block)
         valid = checksum != 0 and checksum == (xxh3(block[8:], seed + b) or 1)
-        used = 16 if b < 2 else 72 if b < 4 else 16 if b < 12 else 0
-        if any(payload[used:]) or b >= 12:
+        used = 16 if b < 2 else 72 if b < 4 else 16 if b < 12 else 8 if b == 12 else 0
+        if any(payload[used:]) or b > 12:
             valid = False
         blocks.append((valid, any(block), sequence, payload))
 
