@@ -8,8 +8,8 @@
 #include "context.h"
 #include "os.h"
 
-/* Twice and more of what is kept, so that the selection costs a few ns for each call that enters. */
-enum { CANDIDATES_MAX = 16 * UL_LAST_CALLS };
+/* Several times what is kept, so that the selection costs a few ns for each call that enters. */
+enum { CANDIDATES_MAX = 5 * UL_LAST_CALLS };
 #define CANDIDATE_NEW UINT32_MAX
 
 /* What a definition of the group at hand means; the first 16 bytes are the key. */

@@ -10,7 +10,7 @@
 
 /* Room for the longest line, its line end, and a block to read into. */
 enum {
-	BLOCK_BYTES = 256 * 1024,
+	BLOCK_BYTES = 32 * 1024,
 	ROOM_BYTES = LINE_BYTES_MAX + 2 + BLOCK_BYTES,
 };
 

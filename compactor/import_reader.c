@@ -10,8 +10,11 @@
 #include "decimal.h"
 #include "os.h"
 
-/* Several fields may be read from one member, so that it is not the line's length that bounds them; but none is longer than a context. */
-enum { SCRATCH_BYTES = 1 << 18 };
+/* Several fields may be read from one member, so that it is not the line's length that bounds them; but none is longer than a context.
+ * Fuzzers have less, which is used up. */
+#ifndef SCRATCH_BYTES
+#define SCRATCH_BYTES ((size_t)1 << 18)
+#endif
 
 int import_reader_open(struct import_reader *reader, size_t state_bytes, size_t text_bytes)
 {

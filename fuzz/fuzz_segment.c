@@ -22,10 +22,8 @@ static void check_text(const struct ul_reader *reader, uint32_t number)
 	FUZZ_CHECK(model < 0 || context < 0);
 }
 
-static void check_slot(const struct ul_reader *reader, uint32_t number)
+static void check_slot(const struct ul_reader *reader, uint32_t number, struct ul_slot slot)
 {
-	struct ul_slot slot;
-	FUZZ_CHECK(ul_reader_read(reader, number, 1, &slot) == 0);
 	enum ul_slot_state state = ul_reader_classify(reader, number, &slot);
 	FUZZ_CHECK(state == ul_slot_classify(&slot, reader->seed, number));
 	if (state != UL_SLOT_VALID)
@@ -57,14 +55,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 		return 0;
 	FUZZ_CHECK(reader.first_slot <= reader.end_slot && reader.end_slot <= UL_SLOT_MASK + 1);
 	check_state(&reader);
-	uint32_t looked = 0;
-	for (uint32_t at = reader.first_slot; looked < SLOTS_MAX; at++, looked++) {
+	struct ul_slot slots[UL_PAGE_SLOTS];
+	for (uint32_t at = reader.first_slot, looked = 0; looked < SLOTS_MAX;
+	     at += UL_PAGE_SLOTS, looked += UL_PAGE_SLOTS) {
 		uint32_t next = ul_reader_next_data(&reader, at);
 		FUZZ_CHECK(next >= at || next == reader.end_slot);
 		if (next >= reader.end_slot)
 			break;
 		at = next;
-		check_slot(&reader, at);
+		FUZZ_CHECK(ul_reader_read(&reader, at, UL_PAGE_SLOTS, slots) == 0);
+		for (uint32_t i = 0; i < UL_PAGE_SLOTS && at + i < reader.end_slot; i++)
+			check_slot(&reader, at + i, slots[i]);
 	}
 	check_text(&reader, 0);
 	check_text(&reader, UL_SLOT_MASK);
