@@ -591,11 +591,12 @@ static int sync_pages(uint8_t *address, size_t mapped_bytes, const struct runs *
 	return 0;
 }
 
-enum { WRITER_TRIES_MAX = 200 }; /* 50 us apart */
+enum { WRITER_TRIES_MAX = 4000 }; /* 50 us apart: a sync of a slow disk */
 
 /*
  * The kernel tells of a failed write once, to each descriptor that is open by then: what the writer was told before, nobody is told any more. So a
  * sync of the writer's that is under way is waited for, and a segment that it gave up is not believed. 0: what `fd` will be told is all there is to know.
+ * -ETIMEDOUT: the writer was stopped, or its disk hangs.
  */
 static int ask_writer(int fd, const struct ul_reader *one)
 {
@@ -613,7 +614,7 @@ static int ask_writer(int fd, const struct ul_reader *one)
 			return got < 0 ? (int)got : 0;
 		os_pause();
 	}
-	return got < 0 ? (int)got : -EIO;
+	return got < 0 ? (int)got : -ETIMEDOUT;
 }
 
 /* msync() does nothing, and says nothing, on a mapping of a file that was opened to read only: so the file is opened to write, and not written to.
@@ -631,13 +632,15 @@ static int sync_file(const struct group_reader *reader, uint32_t index)
 	}
 	/* What an earlier boot, or a copy, says of syncs is over. */
 	bool asks = ul_reader_is_original(one) && ul_reader_of_this_boot(one) == 1;
-	int failed = asks ? ask_writer(fd, one) : 0;
-	int error = failed ? failed : os_map(&address, (size_t)found.st_size, fd, 0, false);
+	int error = asks ? ask_writer(fd, one) : 0;
 	if (!error)
-		failed = error = sync_pages(address, (size_t)found.st_size, &reader->unsynced[index]);
-	/* Whoever went on in it would not be told. */
-	if (failed && asks)
-		(void)ul_rescue_give_up(fd, one->seed);
+		error = os_map(&address, (size_t)found.st_size, fd, 0, false);
+	if (!error) {
+		error = sync_pages(address, (size_t)found.st_size, &reader->unsynced[index]);
+		/* Whoever went on in it would not be told. */
+		if (error && asks)
+			(void)ul_rescue_give_up(fd, one->seed);
+	}
 	os_unmap(address, (size_t)found.st_size);
 	os_close(fd);
 	return error;

@@ -368,8 +368,12 @@ struct counting {
 	uint32_t end;     /* of the numbers when the census began */
 	struct ul_reader reader;
 	const char *name;
-	struct text model, context;          /* of the last call */
-	uint64_t unfinished[UNFINISHED_MAX]; /* where they are */
+	struct text model, context; /* of the last call */
+	struct unfinished {
+		uint64_t seed; /* the segment's */
+		uint32_t slot;
+	} unfinished[UNFINISHED_MAX];
+	bool any_copy; /* a segment has more than one file */
 };
 
 __attribute__((format(printf, 2, 3))) static void wrong(struct counting *counting, const char *format, ...)
@@ -469,12 +473,12 @@ static void count_call(struct counting *counting, uint32_t slot_number, const st
 static void count_unfinished(struct counting *counting, uint32_t slot_number)
 {
 	struct census *census = counting->census;
-	uint64_t place = counting->reader.seed + slot_number;
+	uint64_t seed = counting->reader.seed;
 	for (uint64_t i = 0; i < census->unfinished; i++)
-		if (counting->unfinished[i] == place)
+		if (counting->unfinished[i].seed == seed && counting->unfinished[i].slot == slot_number)
 			return;
 	if (census->unfinished < UNFINISHED_MAX)
-		counting->unfinished[census->unfinished++] = place;
+		counting->unfinished[census->unfinished++] = (struct unfinished){seed, slot_number};
 	else
 		wrong(counting, "%s: slot %u: more are unfinished than there can be", counting->name, slot_number);
 }
@@ -522,6 +526,7 @@ static void count_file(struct counting *counting)
 	static struct ul_slot slots[STEP_SLOTS];
 	struct ul_reader *reader = &counting->reader;
 	counting->census->segments++;
+	counting->any_copy |= reader->header.generation > 0;
 	counting->model = counting->context = (struct text){0};
 	for (uint32_t i = 0; i < 2; i++)
 		if (reader->page_states[i] != UL_HEADER_VALID)
@@ -541,7 +546,23 @@ static void count_file(struct counting *counting)
 	}
 }
 
-static void count_directory(struct counting *counting, const char *path)
+/* The slots that are finished in this file were not when it was copied. */
+static void drop_finished(struct counting *counting)
+{
+	struct census *census = counting->census;
+	struct ul_slot slot;
+	for (uint64_t i = 0; i < census->unfinished;) {
+		uint32_t number = counting->unfinished[i].slot;
+		if (counting->unfinished[i].seed == counting->reader.seed &&
+		    !ul_reader_read(&counting->reader, number, 1, &slot) &&
+		    ul_reader_classify(&counting->reader, number, &slot) == UL_SLOT_VALID)
+			counting->unfinished[i] = counting->unfinished[--census->unfinished];
+		else
+			i++;
+	}
+}
+
+static void each_file(struct counting *counting, const char *path, void (*look)(struct counting *counting))
 {
 	DIR *stream = opendir(path);
 	for (struct dirent *entry = stream ? readdir(stream) : NULL; entry; entry = readdir(stream)) {
@@ -556,7 +577,7 @@ static void count_directory(struct counting *counting, const char *path)
 			wrong(counting, "%s: cannot be opened as a segment", entry->d_name);
 			continue;
 		}
-		count_file(counting);
+		look(counting);
 		ul_reader_close(&counting->reader);
 	}
 	if (stream)
@@ -575,7 +596,9 @@ bool census_take(struct census *census, const char *path, struct ledger *ledger)
 	/* First what was told, then what is there: writers may be at work. */
 	memcpy(told, ledger->tellings, end);
 	atomic_thread_fence(memory_order_acquire);
-	count_directory(&counting, path);
+	each_file(&counting, path, count_file);
+	if (census->unfinished && counting.any_copy)
+		each_file(&counting, path, drop_finished);
 	for (uint32_t number = 1; number < end; number++) {
 		census->told += told[number] == TOLD;
 		if (told[number] != TOLD || places[number])

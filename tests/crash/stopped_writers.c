@@ -10,11 +10,22 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { LIFE_ROUNDS = 20, WRITERS = 3, THREADS_MAX = 3, PAUSE_US_MAX = 3000, BEHIND = 2, BEGIN_S_MAX = 10 };
+enum {
+	LIFE_ROUNDS = 20,
+	WRITERS = 3,
+	THREADS_MAX = 3,
+	PAUSE_US_MAX = 3000,
+	BEHIND = 2,
+	BEGIN_S_MAX = 10,
+	NUMBERS_A_ROUND = 2000, /* then writers wait, so that a log grows no faster than it is folded */
+};
 
 static struct campaign campaign;
 static struct ledger *ledger;
-static _Atomic bool *over;
+static struct orders {
+	_Atomic bool over;
+	_Atomic uint32_t end; /* of the numbers until the next round */
+} * orders;
 
 struct writer {
 	usagelog *log;
@@ -25,8 +36,8 @@ static void *record(void *arg)
 {
 	struct writer *writer = arg;
 	struct handles handles = {0};
-	while (!*over) {
-		uint32_t count = random_skewed(&writer->state, 40);
+	while (!orders->over) {
+		uint32_t count = ledger_end(ledger) < orders->end ? random_skewed(&writer->state, 40) : 0;
 		for (uint32_t i = 0; i < count; i++)
 			ledger_record(ledger, writer->log, random_below(&writer->state, 4) ? &handles : NULL);
 		int error = random_below(&writer->state, 16) ? 0 : usagelog_flush(writer->log, -1);
@@ -74,6 +85,7 @@ static void stop_one(const pid_t writers[WRITERS])
 {
 	struct census census;
 	pid_t writer = writers[random_below(&campaign.state, WRITERS)];
+	orders->end = ledger_end(ledger) + NUMBERS_A_ROUND;
 	pause_us(random_skewed(&campaign.state, PAUSE_US_MAX));
 	kill(writer, SIGSTOP);
 	pause_us(random_skewed(&campaign.state, PAUSE_US_MAX));
@@ -89,7 +101,8 @@ static void do_life(uint64_t rounds)
 	pid_t writers[WRITERS];
 	campaign_new_log(&campaign);
 	ledger_clear(ledger);
-	*over = false;
+	orders->over = false;
+	orders->end = NUMBERS_A_ROUND;
 	for (uint32_t i = 0; i < WRITERS; i++) {
 		uint64_t state = random_next(&campaign.state);
 		writers[i] = fork();
@@ -101,7 +114,7 @@ static void do_life(uint64_t rounds)
 		pause_us(100);
 	for (uint64_t round = 0; round < rounds; round++, campaign.round++)
 		stop_one(writers);
-	*over = true;
+	orders->over = true;
 	for (uint32_t i = 0; i < WRITERS; i++) {
 		int status = program_end(writers[i]);
 		if (status)
@@ -115,7 +128,7 @@ int main(int argc, char **argv)
 	unsigned long long calls = 0;
 	campaign_begin(&campaign, "stopped_writers", 200, argc, argv);
 	ledger = ledger_make();
-	over = campaign_share(sizeof(*over));
+	orders = campaign_share(sizeof(*orders));
 	while (campaign.round < campaign.rounds) {
 		uint64_t left = campaign.rounds - campaign.round;
 		do_life(left < LIFE_ROUNDS ? left : LIFE_ROUNDS);
