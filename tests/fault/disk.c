@@ -51,7 +51,7 @@ static struct {
 	const char *place;
 	uint8_t *live;
 	uint8_t *base;      /* what a state begins with: all before `base_event` is written there */
-	uint8_t *is_in_use; /* of each block: was it ever written? */
+	uint8_t *is_in_use; /* of each block: was anything but zeros ever written there? */
 	uint32_t base_event;
 	struct event *events;
 	uint32_t event_count, flush_count, begin_event;
@@ -253,8 +253,12 @@ static void remember(const struct fuse_write_in *asked, const uint8_t *data)
 	if (!event->data || disk.event_count == EVENTS_MAX)
 		fail("too much is written");
 	memcpy(event->data, data, asked->size);
-	for (uint64_t i = asked->offset / BLOCK_BYTES; i <= (asked->offset + asked->size - 1) / BLOCK_BYTES; i++)
-		disk.is_in_use[i] = 1;
+	for (uint64_t at = 0, bytes; at < asked->size; at += bytes) {
+		uint64_t block = (asked->offset + at) / BLOCK_BYTES;
+		bytes = (block + 1) * BLOCK_BYTES - (asked->offset + at);
+		bytes = bytes < asked->size - at ? bytes : asked->size - at;
+		disk.is_in_use[block] |= data[at] || memcmp(data + at, data + at + 1, bytes - 1) != 0;
+	}
 }
 
 static void write_to(const struct fuse_in_header *in, const struct fuse_write_in *asked, const uint8_t *data)
