@@ -2,7 +2,7 @@
 """Every allocation and system call of the library and the program fails: at each place in the source that calls the seam (lib/os.h), once, and from then
 on. Nothing crashes, hangs or leaks (the address sanitizer's build looks for leaks); what ends with the undisturbed run's status has said what that says;
 and afterwards the log holds each call once and is sound. A round is one call that was made to fail, in one scenario. The notes say how many of the places
-that there are were met; USAGELOG_SITES=FILE has the others named there."""
+that there are were met; USAGELOG_SITES=FILE has the others named there, and those that were met and never made to fail."""
 
 import collections
 import csv
@@ -474,7 +474,8 @@ class EveryCall(Member):
         self.note("of them made to fail", len(self.failed))
         if os.environ.get("USAGELOG_SITES"):
             with open(os.environ["USAGELOG_SITES"], "w", encoding="utf-8") as file:
-                file.writelines(f"{place}\n" for place in sorted(places - self.met))
+                file.writelines(f"{place}: not met\n" for place in sorted(places - self.met))
+                file.writelines(f"{place}: met, and not made to fail\n" for place in sorted((places & self.met) - self.failed))
 
     def clean_up(self):
         self.tell()
