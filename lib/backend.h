@@ -51,7 +51,9 @@ struct ul_backend_kind {
 struct ul_backend {
 	const struct ul_backend_kind *kind;
 	int event;
-	int fd;              /* that a forked child must close; -1: none */
+	int fd;    /* that a forked child must close; -1: none */
+	int error; /* -errno: why io_uring is not used, or no longer; 0: it is, or was not asked for */
+	bool was_taken_away; /* with checks under way, perhaps: the kernel may still write to their `found`, which must stay for good */
 	struct ul_job *done; /* ended, not told yet */
 	void *state;
 };

@@ -21,7 +21,8 @@ enum { ENTRIES = 64, WORKERS = 8, WAIT_NS_MAX = 20000000 };
 struct state {
 	struct io_uring ring;
 	bool event_armed;
-	unsigned in_flight;
+	struct ul_job *in_flight;
+	int error; /* the ring was taken away */
 };
 
 static int open_uring(struct ul_backend *backend, int event)
@@ -110,6 +111,13 @@ static int result_of(const struct ul_job *job, int result)
 	return job->kind == UL_JOB_WRITE && (uint64_t)result < job->bytes ? ul_job_run(job) : 0;
 }
 
+/* A sandbox may refuse io_uring at any time, by whichever errno: all but what passes. */
+static bool is_taken_away(int error)
+{
+	return error < 0 && error != -ETIME && error != -EINTR && error != -EAGAIN && error != -EBUSY &&
+	       error != -ENOMEM;
+}
+
 static void submit_uring(struct ul_backend *backend, struct ul_job *job)
 {
 	struct state *state = backend->state;
@@ -121,14 +129,17 @@ static void submit_uring(struct ul_backend *backend, struct ul_job *job)
 	}
 	prepare(sqe, job);
 	io_uring_sqe_set_data(sqe, job);
-	state->in_flight++;
-	if (io_uring_submit(&state->ring) >= 0)
+	int submitted = io_uring_submit(&state->ring);
+	if (submitted >= 0) {
+		job->next = state->in_flight;
+		state->in_flight = job;
 		return;
+	}
+	state->error = is_taken_away(submitted) ? submitted : 0;
 	/* The ring was taken away, or is out of memory: what could not be submitted stays queued and would be submitted later. Made a no-op,
 	 * it does no harm then. */
 	io_uring_prep_nop(sqe);
 	io_uring_sqe_set_data(sqe, NULL);
-	state->in_flight--;
 	finish(backend, job, ul_job_run(job));
 }
 
@@ -156,30 +167,13 @@ static void reap(struct ul_backend *backend, struct state *state)
 				/* Nothing to be read: the event is clear either way. */
 			}
 		} else if (data) {
-			state->in_flight--;
+			struct ul_job **link = &state->in_flight;
+			while (*link != data)
+				link = &(*link)->next;
+			*link = (*link)->next;
 			finish(backend, data, result_of(data, result));
 		}
 	}
-}
-
-static void wait_uring(struct ul_backend *backend, uint64_t timeout_ns)
-{
-	struct state *state = backend->state;
-	if (!state->in_flight) {
-		/* There is nothing to be told of but the event. */
-		ul_backend_syscall.wait(backend, timeout_ns);
-		return;
-	}
-	arm_event(backend, state);
-	if (!backend->done) {
-		/* A completion was seen not to wake who waited for it (Linux 6.18): none is waited for without end. */
-		uint64_t most = timeout_ns < WAIT_NS_MAX ? timeout_ns : WAIT_NS_MAX;
-		struct io_uring_cqe *cqe;
-		struct __kernel_timespec timeout = {.tv_nsec = (long long)most};
-		io_uring_wait_cqe_timeout(&state->ring, &cqe, &timeout);
-	}
-	reap(backend, state);
-	ul_backend_tell(backend);
 }
 
 static void close_uring(struct ul_backend *backend)
@@ -189,6 +183,51 @@ static void close_uring(struct ul_backend *backend)
 	io_uring_queue_exit(&state->ring);
 	free(state);
 	backend->state = NULL;
+}
+
+/*
+ * The ring was taken away: of what is under way nothing will be told any more. What may be done twice is. Of the rest, syncs first of all, nothing is
+ * known; a sync that failed is told of once, and so a second one would be believed for nothing: it counts as failed.
+ */
+static void go_on_without(struct ul_backend *backend)
+{
+	struct state *state = backend->state;
+	backend->error = state->error;
+	backend->was_taken_away = true;
+	while (state->in_flight) {
+		struct ul_job *job = state->in_flight;
+		state->in_flight = job->next;
+		bool again =
+			job->kind == UL_JOB_CHECK_LINK || job->kind == UL_JOB_EXTEND || job->kind == UL_JOB_POPULATE;
+		finish(backend, job, again ? ul_job_run(job) : -ECANCELED);
+	}
+	close_uring(backend);
+	backend->kind = &ul_backend_syscall;
+}
+
+static void wait_uring(struct ul_backend *backend, uint64_t timeout_ns)
+{
+	struct state *state = backend->state;
+	if (!state->in_flight && !state->error) {
+		/* There is nothing to be told of but the event. */
+		ul_backend_syscall.wait(backend, timeout_ns);
+		return;
+	}
+	arm_event(backend, state);
+	if (!backend->done && !state->error) {
+		/* A completion was seen not to wake who waited for it (Linux 6.18): none is waited for without end. */
+		uint64_t most = timeout_ns < WAIT_NS_MAX ? timeout_ns : WAIT_NS_MAX;
+		struct io_uring_cqe *cqe;
+		struct __kernel_timespec timeout = {.tv_nsec = (long long)most};
+		int waited = io_uring_wait_cqe_timeout(&state->ring, &cqe, &timeout);
+		state->error = is_taken_away(waited) ? waited : 0;
+	}
+	reap(backend, state);
+	/* Then what ended is told by the next wait, after the change. */
+	if (state->error)
+		go_on_without(backend);
+	else
+		ul_backend_tell(backend);
 }
 
 const struct ul_backend_kind ul_backend_uring = {.id = USAGELOG_BACKEND_URING,

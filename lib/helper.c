@@ -439,6 +439,13 @@ static bool park(struct ul_helper *helper)
 	return parked;
 }
 
+/* For the stats. */
+static void tell_backend(struct ul_helper *helper)
+{
+	atomic_store(&helper->backend_error, helper->backend.error);
+	atomic_store(&helper->backend_id, helper->backend.kind->id);
+}
+
 static void work_once(struct ul_helper *helper)
 {
 	usagelog *log = helper->log;
@@ -471,6 +478,12 @@ static void work_once(struct ul_helper *helper)
 	if (atomic_load(&helper->stop))
 		due = now;
 	helper->backend.kind->wait(&helper->backend, due == UINT64_MAX ? due : due > now ? due - now : 0);
+	if (helper->backend.was_taken_away) {
+		tell_backend(helper);
+		helper->backend.was_taken_away = false;
+		helper->sync_found = NULL;
+		helper->sync_capacity = 0;
+	}
 	/* Asleep without an end, all was clean until now. */
 	if (due == UINT64_MAX && !helper->passing)
 		helper->clean_ns = os_monotonic_ns();
@@ -478,18 +491,17 @@ static void work_once(struct ul_helper *helper)
 
 static void open_backend(struct ul_helper *helper)
 {
-	int error = 0;
+	struct ul_backend *backend = &helper->backend;
 	const char *wish = getenv("USAGELOG_BACKEND");
-	helper->backend.kind = &ul_backend_uring;
 	bool refused = (helper->log->options.flags & USAGELOG_NO_URING) || (wish && !strcmp(wish, "syscall"));
+	backend->kind = &ul_backend_uring;
 	if (!refused)
-		error = ul_backend_uring.open(&helper->backend, helper->event);
-	if (refused || error) {
-		helper->backend.kind = &ul_backend_syscall;
-		ul_backend_syscall.open(&helper->backend, helper->event);
+		backend->error = ul_backend_uring.open(backend, helper->event);
+	if (refused || backend->error) {
+		backend->kind = &ul_backend_syscall;
+		ul_backend_syscall.open(backend, helper->event);
 	}
-	atomic_store(&helper->backend_error, error);
-	atomic_store(&helper->backend_id, helper->backend.kind->id);
+	tell_backend(helper);
 }
 
 static void *run(void *arg)

@@ -545,6 +545,8 @@ void ul_segment_close(struct ul_segment *segment, bool trim)
 {
 	uint32_t used = ul_segment_end_page(segment);
 	bool has_room = used < atomic_load_explicit(&segment->ready_pages, memory_order_relaxed);
+	if (segment->guard.failed && segment->base)
+		ul_segment_give_up(segment);
 	unmap(segment);
 	/* What was allocated ahead goes back; nobody else maps the file, and readers expect it to be shorter than its size. */
 	if (trim && has_room && os_truncate(segment->fd, (uint64_t)used * UL_PAGE_BYTES)) {

@@ -259,6 +259,9 @@ static void source_ends(usagelog *log, const struct ul_sourcing *sourcing, struc
 	/* The next try finds it. */
 	if (error == -ENOENT && !sourcing->directory)
 		(void)ul_directory_open_again(&log->directory);
+	/* io_uring was taken away on the way: that says nothing of the directory, and the next try follows at once. */
+	if (error == -ECANCELED)
+		return;
 	ul_lock(log);
 	if (sourcing->back)
 		account_primary(log, error);
