@@ -213,6 +213,28 @@ static void read_ids(const struct run *run, const struct checkpoint *checkpoint,
 	*named = (struct base_file){0};
 }
 
+/*
+ * Is there a segment of which something was folded, and that cannot be read for now? Without it, lost files would be made of less than they held. Of a file whose
+ * header cannot be read its name says which segment it is. 0 or -errno.
+ */
+static int find_unreadable(const struct run *run)
+{
+	const struct checkpoint *from = &run->state.checkpoint;
+	for (size_t i = 0; i < run->segments.group_count; i++) {
+		const struct segment_group *group = &run->segments.groups[i];
+		if (group->excluded && group->error != -ENOENT && checkpoint_find_segment(from, &group->id))
+			return group->error ? group->error : -EAGAIN;
+	}
+	for (size_t i = 0; i < run->segments.file_count; i++) {
+		const struct segment_file *file = &run->segments.files[i];
+		struct ul_id id;
+		bool is_errno = file->error < 0 && file->error > USAGELOG_ERROR_HELD && file->error != -ENOENT;
+		if (is_errno && ul_id_parse(&id, file->name->name) && checkpoint_find_segment(from, &id))
+			return file->error;
+	}
+	return 0;
+}
+
 /* Fold again what was folded, for the days and ids whose files are lost. */
 static int repair_lost(struct run *run)
 {
@@ -229,13 +251,8 @@ static int repair_lost(struct run *run)
 		run->repair.only_day_count = run->lost_day_count;
 	}
 	int error = pass_run(&run->repair);
-	/* Without a segment that is there they would be made of less than they held. */
-	for (size_t i = 0; i < run->segments.group_count && !error; i++) {
-		const struct segment_group *group = &run->segments.groups[i];
-		if (group->excluded && group->error != -ENOENT &&
-		    checkpoint_find_segment(&run->state.checkpoint, &group->id))
-			error = group->error ? group->error : -EAGAIN;
-	}
+	if (!error)
+		error = find_unreadable(run);
 	return error ? fail(run, error, "lost fact files cannot be made anew") : 0;
 }
 

@@ -721,7 +721,7 @@ static void check_base(struct verification *found, struct view *view)
 		add_unreadable(found, "checkpoint.base", file.error ? file.error : USAGELOG_ERROR_NEWER);
 	else if (file.state == FILE_DAMAGED)
 		add_line(found, "checkpoint.base", VERDICT_FAIL, "is damaged; usagelog compact makes the base anew");
-	if (file.state == FILE_SOUND)
+	if (file.state == FILE_SOUND && !found->error)
 		found->error = checkpoint_load(&base, &view->names, &file.container);
 	for (size_t i = 0; i < base_file_count(&base) && !found->error; i++)
 		if (base_file_get(&named, &base, &view->names, i))
@@ -807,7 +807,8 @@ static bool calls_are_priced(struct view *view, int *error)
 {
 	const struct checkpoint *checkpoint = &view->state.checkpoint;
 	struct checkpoint copy = {0};
-	*error = checkpoint_copy(&copy, checkpoint);
+	if (!*error)
+		*error = checkpoint_copy(&copy, checkpoint);
 	if (!*error)
 		*error = pricing_calls(&view->pricing, &copy);
 	bool same = !*error && (!copy.call_count ||

@@ -241,6 +241,29 @@ static void a_failed_sync_is_not_repeated(void **state)
 	assert_int_equal(given_up_count(), 1);
 }
 
+static void in_directory(const char *what)
+{
+	char command[400];
+	snprintf(command, sizeof(command), "cd '%s' && %s", path, what);
+	assert_int_equal(system(command), 0);
+}
+
+/* A lost fact file is made anew of all that it held, or not at all: also where the segment's header cannot be read, and only its name is known. */
+static void a_lost_day_waits_for_its_segment(void **state)
+{
+	(void)state;
+	empty_directory();
+	record_calls(1);
+	expect_totals(1);
+	in_directory("cp 1970-01-02.1.facts ../kept.facts && rm 1970-01-02.1.facts");
+	in_directory("for f in *.seg; do mv $f $f.aside && ln -s $f.aside $f || exit; done");
+	assert_int_not_equal(compact().error, 0);
+	in_directory("for f in *.seg; do mv $f.aside $f || exit; done");
+	expect_totals(1);
+	/* The same but for its generation: quarters of an hour, attributes and all. */
+	in_directory("test $(stat -c %s 1970-01-02.*.facts) = $(stat -c %s ../kept.facts) && rm ../kept.facts");
+}
+
 static usagelog *live;
 static uint32_t reads_left;
 
@@ -501,6 +524,7 @@ int main(void)
 					   cmocka_unit_test(a_run_that_deletes),
 					   cmocka_unit_test(a_rebuild),
 					   cmocka_unit_test(a_failed_sync_is_not_repeated),
+					   cmocka_unit_test(a_lost_day_waits_for_its_segment),
 					   cmocka_unit_test(a_writers_sync_is_waited_for),
 					   cmocka_unit_test(a_writers_sync_that_does_not_end_is_not_believed),
 					   cmocka_unit_test(a_segment_that_its_writer_gave_up_is_not_believed),
