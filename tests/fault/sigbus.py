@@ -7,7 +7,7 @@ import ctypes
 import os
 import shutil
 
-from support import COMMITTED, DURABLE, OWN_FAULT, PROGRAM, Failed, Host, Member, call, read_log, totals, verify
+from support import COMMITTED, DURABLE, OWN_FAULT, PROGRAM, THREADS_MAX, Failed, Host, Member, call, read_log, totals, verify
 
 PUNCH = 0x01 | 0x02  # FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 ENTRIES_AT = 4 * 4096  # of a segment of up to 16 MiB
@@ -96,7 +96,13 @@ class Sigbus(Member):
     def check_after(self, log, host, noticed):
         verify(log, allowed=1 | 4 | 8)  # files are damaged: it says so, and ends
         calls, results = read_log(log), host.results()
-        late = {(event[2] + host.number * 64, event[3]) for event in host.events[noticed:] if event[1] in (COMMITTED, DURABLE)}
+        late, begun = set(), set()
+        for _, kind, thread, call_number in host.events[noticed:]:
+            # The first that a thread tells may have been on its way since before.
+            if kind in (COMMITTED, DURABLE) and thread in begun:
+                late.add((thread + host.number * THREADS_MAX, call_number))
+            if kind != OWN_FAULT:
+                begun.add(thread)
         found = set(calls)
         lost, never = late - found, found - results.keys()
         self.note("calls kept", len(found))
