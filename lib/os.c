@@ -171,6 +171,15 @@ int os_open_temporary(const char *directory)
 	return fd;
 }
 
+int os_open_memory(void)
+{
+	int error = fault(OS_OPEN);
+	if (error)
+		return -error;
+	int fd = memfd_create("usagelog", MFD_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
 int os_duplicate_fd(int fd)
 {
 	int error = fault(OS_OPEN);

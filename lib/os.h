@@ -75,6 +75,8 @@ int os_open_directory(const char *path);
 int os_open_any(const char *path, int flags);
 /* A file without a name, in a directory. */
 int os_open_temporary(const char *directory);
+/* A file in memory. */
+int os_open_memory(void);
 int os_duplicate_fd(int fd);
 /* Have the number `fd` mean what `by` does, at once for all who use it. */
 int os_replace_fd(int fd, int by);

@@ -122,6 +122,40 @@ int ul_rescue_pages(int fd, uint32_t first_page, uint32_t page_count, int to, st
 	return error;
 }
 
+/* A file of what is mapped, for as far as that is there. The descriptor or -errno. */
+static int copy_mapping(const struct ul_segment_header *header, const uint8_t *base, uint32_t end_page)
+{
+	uint8_t page[UL_PAGE_BYTES];
+	int copy = os_open_memory(), error = copy < 0 ? copy : 0;
+	ul_header_seal(page, header);
+	for (uint32_t i = 0; i < 2 && !error; i++)
+		error = os_write(copy, page, sizeof(page), (uint64_t)i * UL_PAGE_BYTES);
+	for (uint32_t i = ul_first_page(header->size_bytes); i < end_page && !error; i++) {
+		uint64_t offset = (uint64_t)i * UL_PAGE_BYTES;
+		error = os_write(copy, base + offset, UL_PAGE_BYTES, offset);
+		if (error == -EFAULT)
+			error = 0; /* gone: the page stays a hole */
+	}
+	if (error)
+		os_close(copy);
+	return error ? error : copy;
+}
+
+int ul_rescue_mapped(const struct ul_segment_header *header, const uint8_t *base, uint32_t end_page,
+		     uint32_t first_page, uint32_t page_count, int to, struct ul_message *why)
+{
+	struct ul_reader reader;
+	int copy = copy_mapping(header, base, end_page);
+	int error = copy < 0 ? copy : ul_reader_open_fd(&reader, copy);
+	if (!error) {
+		error = rescue(&reader, first_page, page_count, to);
+		ul_reader_close(&reader);
+	}
+	if (error)
+		ul_message_set(why, "%s", usagelog_strerror(error));
+	return error;
+}
+
 static bool sync_is_set(const struct ul_reader *reader)
 {
 	bool set = false;

@@ -11,6 +11,10 @@
  * then there is no such file. */
 int ul_rescue_pages(int fd, uint32_t first_page, uint32_t page_count, int to, struct ul_message *why);
 
+/* The same of a mapping, up to `end_page`, where the file cannot be read any more: its disk failed, and what is in memory is all there is. */
+int ul_rescue_mapped(const struct ul_segment_header *header, const uint8_t *base, uint32_t end_page,
+		     uint32_t first_page, uint32_t page_count, int to, struct ul_message *why);
+
 /* Say in the header of the segment open as `fd`, to write, that nobody is to go on in it: for whoever was told of a failed sync of it. 0 or -errno. */
 int ul_rescue_give_up(int fd, uint64_t seed);
 

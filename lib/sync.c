@@ -266,6 +266,19 @@ static const struct ul_range *range_of(const struct ul_pass *pass, const struct 
 	return NULL;
 }
 
+/* Copy a range to a directory, from the file, or from memory. */
+static int rescue_to(usagelog *log, const struct ul_range *range, bool mapped, int to, struct ul_message *why)
+{
+	const struct ul_segment *segment = range->segment;
+	const struct ul_segment_header header = {.version = UL_VERSION,
+						 .segment_id = segment->id,
+						 .log_id = log->directory.conf.log_id,
+						 .size_bytes = segment->size_bytes};
+	return mapped ? ul_rescue_mapped(&header, segment->base, ul_segment_end_page(segment), range->first_page,
+					 range->page_count, to, why)
+		      : ul_rescue_pages(segment->fd, range->first_page, range->page_count, to, why);
+}
+
 /* Copy the pages of a range that could not be synced to another file: here, else in the fallbacks. Never sync them again. */
 static int rescue_range(usagelog *log, struct ul_range *range)
 {
@@ -276,13 +289,16 @@ static int rescue_range(usagelog *log, struct ul_range *range)
 	ul_warn(log, range->result, "%s: a sync failed: %s; the pages are being copied to another file",
 		range->segment->name, usagelog_strerror(range->result));
 	ul_unlock(log);
-	for (uint32_t to = 0; to <= log->directory.conf.fallback_count; to++) {
+	uint32_t directories = 1 + (uint32_t)log->directory.conf.fallback_count;
+	for (uint32_t i = 0; i < 2 * directories; i++) {
+		uint32_t to = i % directories;
+		bool mapped = i >= directories;
 		int fd = to ? os_open_directory(log->directory.conf.fallbacks[to - 1]) : log->directory.fd;
 		if (fd < 0)
 			continue;
-		error = ul_rescue_pages(range->segment->fd, range->first_page, range->page_count, fd, &why);
+		error = rescue_to(log, range, mapped, fd, &why);
 		if (error == -ENOENT && !to && !ul_directory_open_again(&log->directory))
-			error = ul_rescue_pages(range->segment->fd, range->first_page, range->page_count, fd, &why);
+			error = rescue_to(log, range, mapped, fd, &why);
 		if (to)
 			os_close(fd);
 		if (!error)

@@ -490,6 +490,36 @@ static void a_failed_sync_fails_all_of_its_segment(void **state)
 	assert_int_equal(usagelog_close(log, 1000), 0);
 }
 
+static _Atomic bool disk_fails;
+
+/* The disk is gone: nothing is synced, and what is read from the file fails. What is read later is the copy in memory. */
+static int answer_disk_gone(enum os_call call)
+{
+	if (call == OS_READ && disk_fails) {
+		disk_fails = false;
+		return EIO;
+	}
+	return call == OS_SYNC_RANGE ? EIO : 0;
+}
+
+static void what_cannot_be_read_is_copied_from_memory(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	usagelog *log = open_log(path, &options);
+	for (int i = 0; i < 100; i++)
+		record_one(log, 1);
+	disk_fails = true;
+	os_fault = answer_disk_gone;
+	assert_int_equal(usagelog_flush(log, 1000), 0);
+	os_fault = answer;
+	assert_false(disk_fails);
+	assert_int_equal(stats_of(log).durable, 100);
+	assert_int_equal(usagelog_close(log, 1000), 0);
+	assert_int_equal(count_files(path, ".1.seg"), 1);
+	assert_int_equal(count_calls(path, 1), 200); /* here and there */
+}
+
 /* Its pages may be clean, and not on the disk: whoever goes on in it later would sync them, and be told that they are. */
 static void a_segment_of_a_failed_sync_is_not_adopted(uint32_t flags)
 {
@@ -1113,6 +1143,7 @@ int main(void)
 		TEST(a_failed_sync_is_never_repeated),
 		TEST(a_failed_sync_is_never_repeated_inline),
 		TEST(a_failed_sync_fails_all_of_its_segment),
+		TEST(what_cannot_be_read_is_copied_from_memory),
 		TEST(nobody_goes_on_where_a_sync_failed),
 		TEST(nobody_goes_on_where_a_sync_failed_inline),
 		TEST(a_sync_is_announced_in_the_header),
