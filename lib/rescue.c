@@ -122,30 +122,40 @@ int ul_rescue_pages(int fd, uint32_t first_page, uint32_t page_count, int to, st
 	return error;
 }
 
-/* A file of what is mapped, for as far as that is there. The descriptor or -errno. */
-static int copy_mapping(const struct ul_segment_header *header, const uint8_t *base, uint32_t end_page)
+/* A page as it was stored: from memory; from the file, if it is lost, when what memory has there is nobody's, or not to be had. */
+static int copy_page(const struct ul_mapped *mapped, uint32_t page, int copy)
+{
+	uint8_t bytes[UL_PAGE_BYTES] = {0};
+	uint64_t offset = (uint64_t)page * UL_PAGE_BYTES;
+	int error = os_write(copy, mapped->base + offset, UL_PAGE_BYTES, offset);
+	/* Afterwards: it may be found lost at any time. */
+	bool is_lost = __atomic_load_n(&mapped->lost[page], __ATOMIC_RELAXED);
+	if (error != -EFAULT && !is_lost)
+		return error;
+	ssize_t got = os_read(mapped->fd, bytes, sizeof(bytes), offset);
+	return got < 0 ? (int)got : os_write(copy, bytes, sizeof(bytes), offset);
+}
+
+/* A file in memory of what is mapped. The descriptor or -errno. */
+static int copy_mapping(const struct ul_mapped *mapped)
 {
 	uint8_t page[UL_PAGE_BYTES];
 	int copy = os_open_memory(), error = copy < 0 ? copy : 0;
-	ul_header_seal(page, header);
+	ul_header_seal(page, &mapped->header);
 	for (uint32_t i = 0; i < 2 && !error; i++)
 		error = os_write(copy, page, sizeof(page), (uint64_t)i * UL_PAGE_BYTES);
-	for (uint32_t i = ul_first_page(header->size_bytes); i < end_page && !error; i++) {
-		uint64_t offset = (uint64_t)i * UL_PAGE_BYTES;
-		error = os_write(copy, base + offset, UL_PAGE_BYTES, offset);
-		if (error == -EFAULT)
-			error = 0; /* gone: the page stays a hole */
-	}
+	for (uint32_t i = ul_first_page(mapped->header.size_bytes); i < mapped->end_page && !error; i++)
+		error = copy_page(mapped, i, copy);
 	if (error)
 		os_close(copy);
 	return error ? error : copy;
 }
 
-int ul_rescue_mapped(const struct ul_segment_header *header, const uint8_t *base, uint32_t end_page,
-		     uint32_t first_page, uint32_t page_count, int to, struct ul_message *why)
+int ul_rescue_mapped(const struct ul_mapped *mapped, uint32_t first_page, uint32_t page_count, int to,
+		     struct ul_message *why)
 {
 	struct ul_reader reader;
-	int copy = copy_mapping(header, base, end_page);
+	int copy = copy_mapping(mapped);
 	int error = copy < 0 ? copy : ul_reader_open_fd(&reader, copy);
 	if (!error) {
 		error = rescue(&reader, first_page, page_count, to);

@@ -11,9 +11,19 @@
  * then there is no such file. */
 int ul_rescue_pages(int fd, uint32_t first_page, uint32_t page_count, int to, struct ul_message *why);
 
-/* The same of a mapping, up to `end_page`, where the file cannot be read any more: its disk failed, and what is in memory is all there is. */
-int ul_rescue_mapped(const struct ul_segment_header *header, const uint8_t *base, uint32_t end_page,
-		     uint32_t first_page, uint32_t page_count, int to, struct ul_message *why);
+/* A segment as its writer has it mapped, up to `end_page`; of the pages that are lost, a byte each, the file knows more. */
+struct ul_mapped {
+	struct ul_segment_header header;
+	const uint8_t *base;
+	const uint8_t *lost;
+	int fd;
+	uint32_t end_page;
+};
+
+/* The same from memory. A filesystem that fails (ext4 whose journal is gone) forgets what it could not write: whoever reads the file then has the
+ * pages read anew from the disk, in place of what was stored. What is still mapped is there until then. */
+int ul_rescue_mapped(const struct ul_mapped *mapped, uint32_t first_page, uint32_t page_count, int to,
+		     struct ul_message *why);
 
 /* Say in the header of the segment open as `fd`, to write, that nobody is to go on in it: for whoever was told of a failed sync of it. 0 or -errno. */
 int ul_rescue_give_up(int fd, uint64_t seed);

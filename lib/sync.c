@@ -266,16 +266,19 @@ static const struct ul_range *range_of(const struct ul_pass *pass, const struct 
 	return NULL;
 }
 
-/* Copy a range to a directory, from the file, or from memory. */
+/* Copy a range to a directory, from memory, or from the file. */
 static int rescue_to(usagelog *log, const struct ul_range *range, bool mapped, int to, struct ul_message *why)
 {
 	const struct ul_segment *segment = range->segment;
-	const struct ul_segment_header header = {.version = UL_VERSION,
-						 .segment_id = segment->id,
-						 .log_id = log->directory.conf.log_id,
-						 .size_bytes = segment->size_bytes};
-	return mapped ? ul_rescue_mapped(&header, segment->base, ul_segment_end_page(segment), range->first_page,
-					 range->page_count, to, why)
+	const struct ul_mapped memory = {.header = {.version = UL_VERSION,
+						    .segment_id = segment->id,
+						    .log_id = log->directory.conf.log_id,
+						    .size_bytes = segment->size_bytes},
+					 .base = segment->base,
+					 .lost = segment->guard.lost,
+					 .fd = segment->fd,
+					 .end_page = ul_segment_end_page(segment)};
+	return mapped ? ul_rescue_mapped(&memory, range->first_page, range->page_count, to, why)
 		      : ul_rescue_pages(segment->fd, range->first_page, range->page_count, to, why);
 }
 
@@ -292,7 +295,7 @@ static int rescue_range(usagelog *log, struct ul_range *range)
 	uint32_t directories = 1 + (uint32_t)log->directory.conf.fallback_count;
 	for (uint32_t i = 0; i < 2 * directories; i++) {
 		uint32_t to = i % directories;
-		bool mapped = i >= directories;
+		bool mapped = i < directories;
 		int fd = to ? os_open_directory(log->directory.conf.fallbacks[to - 1]) : log->directory.fd;
 		if (fd < 0)
 			continue;

@@ -490,30 +490,30 @@ static void a_failed_sync_fails_all_of_its_segment(void **state)
 	assert_int_equal(usagelog_close(log, 1000), 0);
 }
 
-static _Atomic bool disk_fails;
+static _Atomic bool memory_fails;
 
-/* The disk is gone: nothing is synced, and what is read from the file fails. What is read later is the copy in memory. */
-static int answer_disk_gone(enum os_call call)
+/* There is no memory for a copy; the file can still be read. */
+static int answer_no_memory(enum os_call call)
 {
-	if (call == OS_READ && disk_fails) {
-		disk_fails = false;
-		return EIO;
+	if (call == OS_OPEN && memory_fails) {
+		memory_fails = false;
+		return ENOMEM;
 	}
 	return call == OS_SYNC_RANGE ? EIO : 0;
 }
 
-static void what_cannot_be_read_is_copied_from_memory(void **state)
+static void what_cannot_be_copied_from_memory_is_from_the_file(void **state)
 {
 	(void)state;
 	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
 	usagelog *log = open_log(path, &options);
 	for (int i = 0; i < 100; i++)
 		record_one(log, 1);
-	disk_fails = true;
-	os_fault = answer_disk_gone;
+	memory_fails = true;
+	os_fault = answer_no_memory;
 	assert_int_equal(usagelog_flush(log, 1000), 0);
 	os_fault = answer;
-	assert_false(disk_fails);
+	assert_false(memory_fails);
 	assert_int_equal(stats_of(log).durable, 100);
 	assert_int_equal(usagelog_close(log, 1000), 0);
 	assert_int_equal(count_files(path, ".1.seg"), 1);
@@ -1143,7 +1143,7 @@ int main(void)
 		TEST(a_failed_sync_is_never_repeated),
 		TEST(a_failed_sync_is_never_repeated_inline),
 		TEST(a_failed_sync_fails_all_of_its_segment),
-		TEST(what_cannot_be_read_is_copied_from_memory),
+		TEST(what_cannot_be_copied_from_memory_is_from_the_file),
 		TEST(nobody_goes_on_where_a_sync_failed),
 		TEST(nobody_goes_on_where_a_sync_failed_inline),
 		TEST(a_sync_is_announced_in_the_header),
