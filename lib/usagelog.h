@@ -311,7 +311,7 @@ struct usagelog_stats {
 	int64_t last_error_time_ns; /* ns since the Unix epoch; 0: never */
 	int last_error;             /* -errno or USAGELOG_ERROR_* */
 	int backend;                /* of enum usagelog_backend */
-	int backend_error;          /* -errno: why io_uring is not used; 0: it is, or was not asked for */
+	int backend_error;          /* -errno: why io_uring is not used, or no longer; 0: it is, or was not asked for */
 	uint32_t segments_mapped;
 	uint32_t names;               /* models and contexts known */
 	uint32_t segment_in_fallback; /* 0: the log's own directory; n: the n-th fallback */
