@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "os.h"
 #include "rescue.h"
@@ -235,11 +236,8 @@ int ul_pass_begin(usagelog *log, struct ul_pass *pass)
 	ul_segments_passed(log);
 	ul_unlock(log);
 	int error = 0;
-	for (struct ul_segment *segment = first; segment && !error; segment = segment->next) {
-		if (segment->guard.failed)
-			ul_segment_give_up(segment);
+	for (struct ul_segment *segment = first; segment && !error; segment = segment->next)
 		error = look_at_segment(pass, segment);
-	}
 	/* Not before: a page that is begun between the two would be looked at, and synced. */
 	leave_pages(log);
 	uint32_t seen = 0;
@@ -421,8 +419,20 @@ static void clear_blocks(struct ul_pass *pass)
 	}
 }
 
+/* A file that was cut short and has grown again gives no fault and is long enough; but nobody can read it any more. */
+static void check_headers(struct ul_pass *pass)
+{
+	for (uint32_t i = 0; i < pass->range_count; i++) {
+		struct ul_range *range = &pass->ranges[i];
+		const struct ul_segment_header *header = (const void *)range->segment->base;
+		if (!range->result && memcmp(&header->segment_id, &range->segment->id, sizeof(header->segment_id)) != 0)
+			range->result = -ENODATA;
+	}
+}
+
 int ul_pass_end(usagelog *log, struct ul_pass *pass)
 {
+	check_headers(pass);
 	spread_failures(log, pass);
 	int error = rescue_failures(log, pass);
 	clear_blocks(pass);

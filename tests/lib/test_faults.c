@@ -805,6 +805,29 @@ static void a_segment_is_cut_short(uint32_t flags)
 	sigaction(SIGBUS, &before, NULL);
 }
 
+/* Nothing faults, and the file is as long as it was: but its header is gone. */
+static void a_segment_is_emptied_and_grows_again(void **state)
+{
+	(void)state;
+	char name[512];
+	struct stat found;
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	assert_int_equal(usagelog_flush(log, 5000), 0);
+	find_file(path, ".seg", 0, name);
+	assert_int_equal(stat(name, &found), 0);
+	assert_int_equal(truncate(name, 0), 0);
+	assert_int_equal(truncate(name, found.st_size), 0);
+	for (int i = 0; i < 10; i++)
+		record_one(log, 2);
+	assert_int_equal(usagelog_flush(log, 5000), 0);
+	assert_int_equal(stats_of(log).durable, 11);
+	assert_int_equal(usagelog_close(log, 5000), 0);
+	assert_int_equal(unlink(name), 0);
+	assert_int_equal(count_calls(path, 2), 10);
+}
+
 static void a_segment_is_cut_short_with_a_helper(void **state)
 {
 	(void)state;
@@ -1151,6 +1174,7 @@ int main(void)
 		TEST(an_unlinked_segment_is_rescued),
 		TEST(a_deleted_directory_comes_back),
 		TEST(a_deleted_directory_comes_back_without_a_helper),
+		TEST(a_segment_is_emptied_and_grows_again),
 		TEST(a_segment_is_cut_short_with_a_helper),
 		TEST(a_segment_is_cut_short_without_one),
 		TEST(a_segment_is_cut_short_that_is_synchronous),
