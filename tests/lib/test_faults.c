@@ -797,9 +797,9 @@ static void a_segment_is_cut_short(uint32_t flags)
 	}
 	assert_int_equal(hosts_own_faults, 5);
 	assert_int_equal(usagelog_flush(log, 5000), 0);
-	assert_true(is_given_up(name));
 	assert_int_equal(stats_of(log).committed, 501);
 	assert_int_equal(usagelog_close(log, 5000), 0);
+	assert_true(is_given_up(name));
 	assert_int_equal(count_calls(path, 1), 0);
 	assert_int_equal(count_calls(path, 2), 500);
 	sigaction(SIGBUS, &before, NULL);
