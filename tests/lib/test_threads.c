@@ -281,7 +281,7 @@ static void a_child_writes_to_a_segment_of_its_own(void **state)
 		for (int i = 0; i < 100; i++)
 			record_one(log, 2);
 		struct usagelog_stats stats = stats_of(log);
-		_exit(stats.committed == 100 && usagelog_close(log, 5000) == 0 ? 0 : 1);
+		_exit(stats.committed == 100 && usagelog_close(log, 60000) == 0 ? 0 : 1);
 	}
 	for (int i = 0; i < 100; i++)
 		record_one(log, 3);
