@@ -122,18 +122,22 @@ int ul_rescue_pages(int fd, uint32_t first_page, uint32_t page_count, int to, st
 	return error;
 }
 
-/* A page as it was stored: from memory; from the file, if it is lost, when what memory has there is nobody's, or not to be had. */
+/* A page as it was stored: from memory; from the file, if it is lost, when what memory has there is nobody's. */
 static int copy_page(const struct ul_mapped *mapped, uint32_t page, int copy)
 {
-	uint8_t bytes[UL_PAGE_BYTES] = {0};
-	uint64_t offset = (uint64_t)page * UL_PAGE_BYTES;
-	int error = os_write(copy, mapped->base + offset, UL_PAGE_BYTES, offset);
-	/* Afterwards: it may be found lost at any time. */
-	bool is_lost = __atomic_load_n(&mapped->lost[page], __ATOMIC_RELAXED);
-	if (error != -EFAULT && !is_lost)
-		return error;
-	ssize_t got = os_read(mapped->fd, bytes, sizeof(bytes), offset);
-	return got < 0 ? (int)got : os_write(copy, bytes, sizeof(bytes), offset);
+	uint64_t words[UL_PAGE_BYTES / 8], offset = (uint64_t)page * UL_PAGE_BYTES;
+	const uint64_t *from = (const void *)(mapped->base + offset);
+	/* Acquire: pairs with the commit in record.c and append.c; a slot's checksum is read before its body. */
+	for (uint32_t i = 0; i < UL_PAGE_BYTES / 8; i++)
+		words[i] = __atomic_load_n(&from[i], __ATOMIC_ACQUIRE);
+	/* Afterwards: to look may be what finds it lost. */
+	if (__atomic_load_n(&mapped->lost[page], __ATOMIC_RELAXED)) {
+		memset(words, 0, sizeof(words));
+		ssize_t got = os_read(mapped->fd, words, sizeof(words), offset);
+		if (got < 0)
+			return (int)got;
+	}
+	return os_write(copy, words, sizeof(words), offset);
 }
 
 /* A file in memory of what is mapped. The descriptor or -errno. */
