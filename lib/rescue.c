@@ -105,13 +105,10 @@ static int rescue(const struct ul_reader *reader, uint32_t first_page, uint32_t 
 	return -EEXIST;
 }
 
-int ul_rescue_pages(int fd, uint32_t first_page, uint32_t page_count, int to, struct ul_message *why)
+/* What `own` holds, a segment's file or a copy of one; it is closed. */
+static int rescue_from(int own, uint32_t first_page, uint32_t page_count, int to, struct ul_message *why)
 {
-	char path[64];
 	struct ul_reader reader;
-	/* The file may have lost its name: by descriptor it is still there. A link of /proc, so not through os_open(). */
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	int own = os_open_any(path, 0);
 	int error = own < 0 ? own : ul_reader_open_fd(&reader, own);
 	if (!error) {
 		error = rescue(&reader, first_page, page_count, to);
@@ -120,6 +117,14 @@ int ul_rescue_pages(int fd, uint32_t first_page, uint32_t page_count, int to, st
 	if (error)
 		ul_message_set(why, "%s", usagelog_strerror(error));
 	return error;
+}
+
+int ul_rescue_pages(int fd, uint32_t first_page, uint32_t page_count, int to, struct ul_message *why)
+{
+	char path[64];
+	/* The file may have lost its name: by descriptor it is still there. A link of /proc, so not through os_open(). */
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return rescue_from(os_open_any(path, 0), first_page, page_count, to, why);
 }
 
 /* A page as it was stored: from memory; from the file, if it is lost, when what memory has there is nobody's. */
@@ -158,16 +163,7 @@ static int copy_mapping(const struct ul_mapped *mapped)
 int ul_rescue_mapped(const struct ul_mapped *mapped, uint32_t first_page, uint32_t page_count, int to,
 		     struct ul_message *why)
 {
-	struct ul_reader reader;
-	int copy = copy_mapping(mapped);
-	int error = copy < 0 ? copy : ul_reader_open_fd(&reader, copy);
-	if (!error) {
-		error = rescue(&reader, first_page, page_count, to);
-		ul_reader_close(&reader);
-	}
-	if (error)
-		ul_message_set(why, "%s", usagelog_strerror(error));
-	return error;
+	return rescue_from(copy_mapping(mapped), first_page, page_count, to, why);
 }
 
 static bool sync_is_set(const struct ul_reader *reader)
