@@ -116,17 +116,27 @@ static void system_calls_are_not_interrupted(void **state)
 
 /* ---- the helper's thread ------------------------------------------------------------------------------------- */
 
-/* Is a task one of the kernel's own, which io_uring begins for what would block, and ends again? */
+/*
+ * Is a task one of the kernel's own, which io_uring begins for what would block, and ends again? By its flags (proc(5), stat, field 9), which
+ * it has from its first moment on: it is named only when it runs. PF_IO_WORKER, of the kernel's include/linux/sched.h since Linux 5.12.
+ */
 static bool is_of_kernel(const char *task)
 {
-	char name[300], line[16] = "";
-	snprintf(name, sizeof(name), "/proc/self/task/%s/comm", task);
+	enum { PF_IO_WORKER = 0x10 };
+	char name[300], line[512] = "";
+	unsigned flags = 0;
+	snprintf(name, sizeof(name), "/proc/self/task/%s/stat", task);
 	FILE *file = fopen(name, "r");
 	if (!file)
 		return true; /* it has ended */
 	char *read = fgets(line, sizeof(line), file);
 	fclose(file);
-	return !read || strncmp(line, "iou-", 4) == 0;
+	if (!read)
+		return true;
+	char *fields = strrchr(line, ')');
+	assert_non_null(fields);
+	assert_int_equal(sscanf(fields, ") %*c %*d %*d %*d %*d %*d %u", &flags), 1);
+	return flags & PF_IO_WORKER;
 }
 
 /* The threads of this process; how many there are. */
