@@ -23,10 +23,7 @@ const char *segment_directory_path(const struct ul_directory *directory, const s
  * holds what the disk has, and there is nothing to rescue. */
 static bool needs_rescue(const struct ul_reader *reader)
 {
-	bool set = false;
-	for (uint32_t i = UL_BLOCK_SYNC; i < UL_BLOCK_SYNC + UL_SYNC_BLOCKS; i++)
-		set |= ul_sync_is_set(&reader->blocks[i], reader->seed, i);
-	return set && !reader->header.generation && ul_reader_is_original(reader) &&
+	return ul_reader_sync_is_set(reader) && !reader->header.generation && ul_reader_is_original(reader) &&
 	       ul_reader_of_this_boot(reader) == 1 && !ul_reader_has_writer(reader);
 }
 

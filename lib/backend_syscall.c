@@ -30,7 +30,7 @@ int ul_job_run(const struct ul_job *job)
 	case UL_JOB_EXTEND:
 		return os_extend(job->fd, job->offset, job->bytes, false);
 	case UL_JOB_POPULATE:
-		return os_populate(job->address, job->bytes);
+		return os_populate(job->address, job->bytes, true);
 	case UL_JOB_CREATE:
 		return os_open(job->fd, job->name, O_RDWR | O_CREAT | O_EXCL);
 	case UL_JOB_WRITE:

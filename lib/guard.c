@@ -12,6 +12,8 @@
 #include "os.h"
 
 enum { RANGES_MAX = 4096, LEVELS = 8, PART_BYTES = 4096 };
+/* Of a part that is lost. */
+enum { BEING_KEPT = 1, KEPT, LOST };
 
 /* What the handler looks through, without a lock. Whoever finds its own access in a range may use the guard: the range is in use. */
 static struct {
@@ -39,18 +41,61 @@ static struct ul_guard *find(uintptr_t at)
 	return NULL;
 }
 
+/* Copy what the page holds to where it is kept. A read of our own might fault; the system's says so. */
+static bool keep(struct ul_guard *guard, uintptr_t page, size_t bytes)
+{
+	uint8_t *kept = atomic_load_explicit(&guard->kept, memory_order_acquire);
+	void *area = NULL;
+	if (!kept) {
+		if (os_map_zeros(&area, guard->bytes))
+			return false;
+		if (atomic_compare_exchange_strong(&guard->kept, &kept, area))
+			kept = area;
+		else
+			os_unmap(area, guard->bytes); /* another thread was faster, and `kept` is what it made */
+	}
+	return !os_read_memory(kept + (page - (uintptr_t)guard->address), (const void *)page, bytes);
+}
+
+static void set_state(const struct ul_guard *guard, uintptr_t page, uintptr_t end, uint8_t state)
+{
+	for (uintptr_t part = page; part < end; part += PART_BYTES)
+		__atomic_store_n(&guard->lost[(part - (uintptr_t)guard->address) / PART_BYTES], state,
+				 __ATOMIC_RELEASE);
+}
+
 static bool survive(struct ul_guard *guard, uintptr_t at)
 {
 	size_t page_bytes = (size_t)sysconf(_SC_PAGESIZE);
 	uintptr_t page = at / page_bytes * page_bytes, base = (uintptr_t)guard->address;
 	uintptr_t end = page + page_bytes < base + guard->bytes ? page + page_bytes : base + guard->bytes;
+	uintptr_t first = page > base ? page : base;
+	uint8_t nothing = 0;
+	/* Another thread is at it, which is to read the page before zeros are there: the access is repeated until it is done. */
+	if (guard->lost && !__atomic_compare_exchange_n(&guard->lost[(first - base) / PART_BYTES], &nothing, BEING_KEPT,
+							false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		return true;
 	/* First said, then done: whoever's store gets through finds it said. */
-	for (uintptr_t part = page > base ? page : base; part < end && guard->lost; part += PART_BYTES)
-		__atomic_store_n(&guard->lost[(part - base) / PART_BYTES], 1, __ATOMIC_RELAXED);
+	if (guard->lost)
+		set_state(guard, first, end, BEING_KEPT);
 	atomic_store_explicit(&guard->failed, 1, memory_order_seq_cst);
 	if (guard->on_fault)
 		guard->on_fault(guard->owner);
-	return !os_map_zeros_at((void *)page, page_bytes);
+	if (guard->lost)
+		set_state(guard, first, end, keep(guard, first, end - first) ? KEPT : LOST);
+	void *place = (void *)page;
+	return !os_map_zeros(&place, page_bytes);
+}
+
+const void *ul_guard_kept(const struct ul_guard *guard, size_t offset)
+{
+	for (;;) {
+		/* Acquire: pairs with the release of the handler, which copied the page before. */
+		uint8_t state = __atomic_load_n(&guard->lost[offset / PART_BYTES], __ATOMIC_ACQUIRE);
+		if (state != BEING_KEPT)
+			return state == KEPT ? atomic_load_explicit(&guard->kept, memory_order_relaxed) + offset : NULL;
+		os_pause();
+	}
 }
 
 static void hand_on(struct sigaction *before, int signal, siginfo_t *info, void *context)
@@ -152,6 +197,7 @@ int ul_guard_begin(struct ul_guard *guard)
 
 void ul_guard_end(struct ul_guard *guard)
 {
+	os_unmap(atomic_load_explicit(&guard->kept, memory_order_acquire), guard->bytes);
 	for (uint32_t i = 0; i < RANGES_MAX && guard->address; i++) {
 		if (atomic_load_explicit(&ranges[i].first, memory_order_relaxed) != (uintptr_t)guard->address)
 			continue;

@@ -410,6 +410,7 @@ struct ul_range {
 	uint32_t block;
 	uint32_t first_page;
 	uint32_t page_count;
+	uint32_t step;
 	int result;
 };
 struct ul_pass {
@@ -427,6 +428,8 @@ struct ul_pass {
 	} * snapshots;
 	uint32_t snapshot_count;
 	uint32_t snapshot_capacity;
+	/* One of which a page cannot be read any more, which so is not covered. NULL: none. */
+	struct ul_segment *unreadable;
 };
 /* All of these under sync_mutex. Is anything committed that no sync covers? */
 bool ul_sync_is_dirty(usagelog *log);
@@ -434,9 +437,8 @@ bool ul_sync_is_dirty(usagelog *log);
 int ul_pass_begin(usagelog *log, struct ul_pass *pass);
 /* With a result in each range: bring the page tables up, rescue what failed. The first error. */
 int ul_pass_end(usagelog *log, struct ul_pass *pass);
-/* What syncs a range; and then what looks whether its file still has a name: a segment without one is lost with its last descriptor,
- * however well it was synced. */
-void ul_range_job(const struct ul_range *range, enum ul_job_kind kind, struct ul_job *job);
+/* The jobs of a range, one after the other: the next one, given the one that ended. False: that was all, and its result stands. */
+bool ul_range_next(struct ul_range *range, struct ul_job *job, bool first);
 /* Bring the counters in the current segment's file up. The store may wait for the disk: not under the mutex. */
 void ul_write_counters(usagelog *log);
 /* All in one, on the caller's thread; it covers what was committed before `*ticket` was given out. */

@@ -274,8 +274,6 @@ static void refresh_pages(struct ul_helper *helper)
 
 /* ---- syncing behind it -------------------------------------------------------------------------------------- */
 
-static void submit_range(struct ul_helper *helper, uint32_t number, enum ul_job_kind kind);
-
 static void pass_ends(struct ul_helper *helper)
 {
 	usagelog *log = helper->log;
@@ -288,29 +286,26 @@ static void pass_ends(struct ul_helper *helper)
 	refresh_pages(helper);
 }
 
-static void synced(void *owner, struct ul_job *job)
+static void go_on_with_range(struct ul_helper *helper, uint32_t number, bool first);
+
+static void range_job_done(void *owner, struct ul_job *job)
 {
 	struct ul_helper *helper = owner;
-	uint32_t number = (uint32_t)(job - helper->sync_jobs);
-	struct ul_range *range = &helper->pass.ranges[number];
 	helper->jobs_left--;
-	range->result = job->result;
-	if (!job->result && job->kind != UL_JOB_CHECK_LINK) {
-		submit_range(helper, number, UL_JOB_CHECK_LINK);
-		return;
-	}
-	if (--helper->sync_left == 0)
-		pass_ends(helper);
+	go_on_with_range(helper, (uint32_t)(job - helper->sync_jobs), false);
 }
 
-static void submit_range(struct ul_helper *helper, uint32_t number, enum ul_job_kind kind)
+static void go_on_with_range(struct ul_helper *helper, uint32_t number, bool first)
 {
 	struct ul_job *job = &helper->sync_jobs[number];
-	ul_range_job(&helper->pass.ranges[number], kind, job);
-	job->found = &helper->sync_found[number];
-	job->done = synced;
-	job->owner = helper;
-	submit(helper, job);
+	if (ul_range_next(&helper->pass.ranges[number], job, first)) {
+		job->found = &helper->sync_found[number];
+		job->done = range_job_done;
+		job->owner = helper;
+		submit(helper, job);
+	} else if (--helper->sync_left == 0) {
+		pass_ends(helper);
+	}
 }
 
 static int reserve_jobs(struct ul_helper *helper, uint32_t count)
@@ -345,17 +340,11 @@ static void begin_pass(struct ul_helper *helper)
 		return;
 	}
 	helper->passing = true;
-	helper->sync_left = helper->pass.range_count;
-	for (uint32_t i = 0; i < helper->pass.range_count; i++) {
-		struct ul_range *range = &helper->pass.ranges[i];
-		if (range->segment->sync_error) {
-			range->result = range->segment->sync_error;
-			helper->sync_left--;
-			continue;
-		}
-		submit_range(helper, i, UL_JOB_SYNC_RANGE);
-	}
-	if (!helper->sync_left)
+	/* One more, so that the pass does not end before all are begun. */
+	helper->sync_left = helper->pass.range_count + 1;
+	for (uint32_t i = 0; i < helper->pass.range_count; i++)
+		go_on_with_range(helper, i, true);
+	if (--helper->sync_left == 0)
 		pass_ends(helper);
 }
 

@@ -20,6 +20,7 @@
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -421,10 +422,22 @@ int os_map_for_parent_only(void *address, size_t bytes)
 	return madvise(address, bytes, MADV_DONTFORK) ? -errno : 0;
 }
 
-int os_map_zeros_at(void *address, size_t bytes)
+int os_map_zeros(void **address, size_t bytes)
 {
-	void *found = mmap(address, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-	return found == MAP_FAILED ? -errno : 0;
+	int flags = MAP_PRIVATE | MAP_ANONYMOUS | (*address ? MAP_FIXED : 0);
+	void *found = mmap(*address, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+	if (found == MAP_FAILED)
+		return -errno;
+	*address = found;
+	return 0;
+}
+
+int os_read_memory(void *to, const void *from, size_t bytes)
+{
+	struct iovec there = {.iov_base = (void *)(uintptr_t)from, .iov_len = bytes},
+		     here = {.iov_base = to, .iov_len = bytes};
+	ssize_t got = process_vm_readv(getpid(), &here, 1, &there, 1, 0);
+	return got < 0 ? -errno : (size_t)got < bytes ? -EFAULT : 0;
 }
 
 int os_map_wiped(void **address, size_t bytes)
@@ -450,12 +463,12 @@ void os_unmap(void *address, size_t bytes)
 		munmap(address, bytes);
 }
 
-int os_populate(void *address, size_t bytes)
+int os_populate(void *address, size_t bytes, bool writable)
 {
 	int error = fault(OS_POPULATE);
 	if (error)
 		return -error;
-	return madvise(address, bytes, MADV_POPULATE_WRITE) ? -errno : 0;
+	return madvise(address, bytes, writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) ? -errno : 0;
 }
 
 void os_unpopulate(void *address, size_t bytes)

@@ -113,13 +113,16 @@ void os_write_in_place(int fd);
 int os_map(void **address, size_t bytes, int fd, uint64_t offset, bool writable);
 /* A forked child does not have the mapping. */
 int os_map_for_parent_only(void *address, size_t bytes);
-/* Zeros of this process's own, in place of what is mapped at `address`. May be called in a signal handler; no test makes it fail. */
-int os_map_zeros_at(void *address, size_t bytes);
+/* Zeros of this process's own, in place of what is mapped at `*address`; anywhere, if that is NULL. May be called in a signal handler; no test makes it
+ * fail. */
+int os_map_zeros(void **address, size_t bytes);
+/* Copy memory, of which it may turn out that it cannot be read: -EFAULT, or why the system does not do that here. In a signal handler, too. */
+int os_read_memory(void *to, const void *from, size_t bytes);
 /* Zeroed memory that is zeroed again in a forked child. */
 int os_map_wiped(void **address, size_t bytes);
 void os_unmap(void *address, size_t bytes);
-/* Make the pages present and writable, without a fault later. */
-int os_populate(void *address, size_t bytes);
+/* Make the pages present, and writable or not, without a fault later. */
+int os_populate(void *address, size_t bytes, bool writable);
 /* The opposite, for a shared mapping: the next access to one of these pages finds it in the file again. As far as that can be had. */
 void os_unpopulate(void *address, size_t bytes);
 /* Take the write lock of FORMAT.md 3.6: 0, or -EAGAIN if somebody has it. */

@@ -117,6 +117,14 @@ int ul_reader_of_this_boot(const struct ul_reader *reader)
 	return boot && !memcmp(boot->payload.boot_id, boot_id, sizeof(boot_id));
 }
 
+bool ul_reader_sync_is_set(const struct ul_reader *reader)
+{
+	for (uint32_t i = UL_BLOCK_SYNC; i < UL_BLOCK_SYNC + UL_SYNC_BLOCKS; i++)
+		if (ul_sync_is_set(&reader->blocks[i], reader->seed, i))
+			return true;
+	return false;
+}
+
 bool ul_reader_has_writer(const struct ul_reader *reader)
 {
 	return os_is_locked(reader->fd) == 1;

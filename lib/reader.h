@@ -45,6 +45,9 @@ static inline bool ul_reader_is_original(const struct ul_reader *reader)
 /* Was it last written to in this boot of the host, so that no power loss came since? 1, 0 or -errno. */
 int ul_reader_of_this_boot(const struct ul_reader *reader);
 
+/* Is a sync under way, as far as its state blocks tell, or was one cut off? */
+bool ul_reader_sync_is_set(const struct ul_reader *reader);
+
 /* Has it a writer right now? */
 bool ul_reader_has_writer(const struct ul_reader *reader);
 

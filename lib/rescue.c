@@ -127,22 +127,23 @@ int ul_rescue_pages(int fd, uint32_t first_page, uint32_t page_count, int to, st
 	return rescue_from(os_open_any(path, 0), first_page, page_count, to, why);
 }
 
-/* A page as it was stored: from memory; from the file, if it is lost, when what memory has there is nobody's. */
+/* A page as it was stored: from memory; what is kept of it, or else the file has, if it is lost, when what memory has there is nobody's. */
 static int copy_page(const struct ul_mapped *mapped, uint32_t page, int copy)
 {
 	uint64_t words[UL_PAGE_BYTES / 8], offset = (uint64_t)page * UL_PAGE_BYTES;
-	const uint64_t *from = (const void *)(mapped->base + offset);
+	const uint64_t *from = (const void *)(mapped->guard->address + offset);
+	const void *kept = words;
 	/* Acquire: pairs with the commit in record.c and append.c; a slot's checksum is read before its body. */
 	for (uint32_t i = 0; i < UL_PAGE_BYTES / 8; i++)
 		words[i] = __atomic_load_n(&from[i], __ATOMIC_ACQUIRE);
 	/* Afterwards: to look may be what finds it lost. */
-	if (__atomic_load_n(&mapped->lost[page], __ATOMIC_RELAXED)) {
-		memset(words, 0, sizeof(words));
-		ssize_t got = os_read(mapped->fd, words, sizeof(words), offset);
-		if (got < 0)
-			return (int)got;
+	if (__atomic_load_n(&mapped->guard->lost[page], __ATOMIC_RELAXED)) {
+		kept = ul_guard_kept(mapped->guard, offset);
+		/* One page that is gone must not keep the others from being copied: who counted calls in it looks again. */
+		if (!kept && os_read(mapped->fd, memset(words, 0, sizeof(words)), sizeof(words), offset) < 0)
+			memset(words, 0, sizeof(words));
 	}
-	return os_write(copy, words, sizeof(words), offset);
+	return os_write(copy, kept ? kept : words, UL_PAGE_BYTES, offset);
 }
 
 /* A file in memory of what is mapped. The descriptor or -errno. */
@@ -164,14 +165,6 @@ int ul_rescue_mapped(const struct ul_mapped *mapped, uint32_t first_page, uint32
 		     struct ul_message *why)
 {
 	return rescue_from(copy_mapping(mapped), first_page, page_count, to, why);
-}
-
-static bool sync_is_set(const struct ul_reader *reader)
-{
-	bool set = false;
-	for (uint32_t i = UL_BLOCK_SYNC; i < UL_BLOCK_SYNC + UL_SYNC_BLOCKS; i++)
-		set |= ul_sync_is_set(&reader->blocks[i], reader->seed, i);
-	return set;
 }
 
 /* Write a state block, sealed. */
@@ -219,7 +212,7 @@ int ul_rescue_dead(int directory, const char *name, struct ul_message *why)
 			       usagelog_strerror(error));
 		return error;
 	}
-	if (sync_is_set(&reader)) {
+	if (ul_reader_sync_is_set(&reader)) {
 		/* After a reboot the disk says what there is: there is no page left that seems clean and is not. */
 		int this_boot = ul_reader_of_this_boot(&reader);
 		error = this_boot > 0 ? ul_rescue_give_up(fd, reader.seed) : this_boot;

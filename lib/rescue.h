@@ -6,16 +6,16 @@
 #define USAGELOG_RESCUE_H
 
 #include "directory.h"
+#include "guard.h"
 
 /* Copy pages of the segment open as `fd`, and all its definitions, to a rescue file in the directory `to`, durably. 0 or -errno, and
  * then there is no such file. */
 int ul_rescue_pages(int fd, uint32_t first_page, uint32_t page_count, int to, struct ul_message *why);
 
-/* A segment as its writer has it mapped, up to `end_page`; of the pages that are lost, a byte each, the file knows more. */
+/* A segment as its writer has it mapped, up to `end_page`. Of a page that is lost and was not kept there is what the file has, if that can be read. */
 struct ul_mapped {
 	struct ul_segment_header header;
-	const uint8_t *base;
-	const uint8_t *lost;
+	const struct ul_guard *guard;
 	int fd;
 	uint32_t end_page;
 };

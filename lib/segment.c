@@ -82,6 +82,9 @@ const struct ul_slot *ul_segment_page(const struct ul_segment *segment, uint32_t
 	(void)__atomic_load_n(&slots->checksum, __ATOMIC_RELAXED);
 	if (!ul_segment_is_lost(segment, page * UL_PAGE_SLOTS))
 		return slots;
+	const struct ul_slot *kept = ul_guard_kept(&segment->guard, (size_t)page * UL_PAGE_BYTES);
+	if (kept)
+		return kept;
 	memset(copy, 0, UL_PAGE_BYTES);
 	ssize_t got = os_read(segment->fd, copy, UL_PAGE_BYTES, (uint64_t)page * UL_PAGE_BYTES);
 	*error = got < 0 ? (int)got : 0;
@@ -381,10 +384,8 @@ static int find_place(const struct ul_reader *reader, struct ul_segment *segment
 /* A sync failed, or may have: what was to be synced must be rescued, not gone on with, and what seems clean may not be on the disk. */
 static bool is_given_up(const struct ul_reader *reader)
 {
-	bool given_up = !ul_is_zero(&reader->blocks[UL_BLOCK_GIVEN_UP], sizeof(reader->blocks[0]));
-	for (uint32_t i = UL_BLOCK_SYNC; i < UL_BLOCK_SYNC + UL_SYNC_BLOCKS; i++)
-		given_up |= ul_sync_is_set(&reader->blocks[i], reader->seed, i);
-	return given_up;
+	return !ul_is_zero(&reader->blocks[UL_BLOCK_GIVEN_UP], sizeof(reader->blocks[0])) ||
+	       ul_reader_sync_is_set(reader);
 }
 
 /* After a power loss, what looks empty may have held a definition that calls in other pages lead to: another one there would name them. */
@@ -444,7 +445,7 @@ static int take_over(struct ul_segment *segment, const struct ul_reader *reader)
 	uint32_t count = ready - segment->first_page;
 	/* What cannot be populated is merely slower the first time. */
 	os_populate(segment->base + (size_t)segment->first_page * UL_PAGE_BYTES,
-		    (size_t)(count < EXTENSION_PAGES_MIN ? count : EXTENSION_PAGES_MIN) * UL_PAGE_BYTES);
+		    (size_t)(count < EXTENSION_PAGES_MIN ? count : EXTENSION_PAGES_MIN) * UL_PAGE_BYTES, true);
 	ul_segment_publish(segment, ready);
 	segment->passed_page = segment->first_page;
 	atomic_store_explicit(&segment->next_page, segment->first_page, memory_order_relaxed);

@@ -18,19 +18,16 @@
 /* A lane that records so many calls between two syncs leaves its page to them. */
 enum { FAST_CALLS = 512 };
 
-/* Committed slots of a page, and how many of these stand before the first that is not. */
-static void count_page(struct ul_segment *segment, uint32_t page, uint8_t *committed, uint8_t *leading)
+/* Committed slots of a page, and how many of these stand before the first that is not. False: what is in it cannot be known any more. */
+static bool count_page(struct ul_segment *segment, uint32_t page, uint8_t *committed, uint8_t *leading)
 {
 	struct ul_slot copy[UL_PAGE_SLOTS];
 	uint8_t all = 0, first = UL_PAGE_SLOTS;
 	int error;
 	const struct ul_slot *slots = ul_segment_page(segment, page, copy, &error);
 	if (!slots) {
-		/* What is in it cannot be known any more: so no sync may be said to cover it. */
 		segment->sync_error = error;
-		*committed = UL_PAGE_SLOTS;
-		*leading = 0;
-		return;
+		return false;
 	}
 	for (uint8_t i = 0; i < UL_PAGE_SLOTS; i++) {
 		/* Acquire: pairs with the commit in record.c and append.c. */
@@ -39,12 +36,13 @@ static void count_page(struct ul_segment *segment, uint32_t page, uint8_t *commi
 		else if (first == UL_PAGE_SLOTS)
 			first = i;
 	}
-	if (slots != copy && ul_segment_is_lost(segment, page * UL_PAGE_SLOTS)) {
-		count_page(segment, page, committed, leading); /* it was lost while it was counted: once, it stays so */
-		return;
-	}
+	if (slots == ul_segment_slot(segment, page * UL_PAGE_SLOTS) &&
+	    ul_segment_is_lost(segment, page * UL_PAGE_SLOTS))
+		return count_page(segment, page, committed,
+				  leading); /* it was lost while it was counted: once, it stays so */
 	*committed = all;
 	*leading = first;
+	return true;
 }
 
 /* Nothing of this page will have to be synced any more. */
@@ -69,8 +67,7 @@ bool ul_sync_is_dirty(usagelog *log)
 			uint8_t committed, leading;
 			if (is_wholly_covered(segment, page))
 				continue;
-			count_page(segment, page, &committed, &leading);
-			if (committed > segment->covered[page])
+			if (!count_page(segment, page, &committed, &leading) || committed > segment->covered[page])
 				return true;
 		}
 	}
@@ -97,7 +94,10 @@ static int look_at_segment(struct ul_pass *pass, struct ul_segment *segment)
 		if (is_wholly_covered(segment, page))
 			continue;
 		struct ul_snapshot snapshot = {.segment = segment, .page = page};
-		count_page(segment, page, &snapshot.committed, &snapshot.leading);
+		if (!count_page(segment, page, &snapshot.committed, &snapshot.leading)) {
+			pass->unreadable = segment;
+			continue;
+		}
 		if (snapshot.committed <= segment->covered[page]) {
 			/* An earlier writer's: nothing will be added. */
 			if (page < segment->first_page)
@@ -143,25 +143,32 @@ static void leave_pages(usagelog *log)
 	ul_unlock(log);
 }
 
-/*
- * Full pages are not stored to any more: unmap them, all that lie together at once. Mapped, each would be made read-only by the sync on its own, with
- * an interrupt for each other processor on which the program runs: at a million calls a second, one of them in a thousand calls.
- */
-static void unmap_full_pages(const struct ul_pass *pass)
+/* Call `with` for each run of full pages of a pass that are synced where they are. */
+static void with_full_pages(const struct ul_pass *pass, void (*with)(void *address, size_t bytes))
 {
 	const struct ul_snapshot *end = pass->snapshots + pass->snapshot_count;
 	for (const struct ul_snapshot *first = pass->snapshots, *next; first < end; first = next) {
 		uint32_t count = 0;
 		for (next = first; next < end && next->segment == first->segment && next->page == first->page + count &&
-				   next->committed == UL_PAGE_SLOTS;
+				   next->committed == UL_PAGE_SLOTS && !next->segment->sync_error;
 		     next++)
 			count++;
 		if (count)
-			os_unpopulate(first->segment->base + (size_t)first->page * UL_PAGE_BYTES,
-				      (size_t)count * UL_PAGE_BYTES);
+			with(first->segment->base + (size_t)first->page * UL_PAGE_BYTES, (size_t)count * UL_PAGE_BYTES);
 		else
 			next++;
 	}
+}
+
+/*
+ * Full pages are not stored to any more: make them read-only, all at once that lie together. Writable, each would be made so by the sync on its own, with
+ * an interrupt for each other processor on which the program runs: at a million calls a second, one of them in a thousand calls. They stay mapped until the
+ * sync is over: a filesystem that could not write a page may forget what it held, and whoever maps it then finds zeros.
+ */
+static void make_read_only(void *address, size_t bytes)
+{
+	os_unpopulate(address, bytes);
+	os_populate(address, bytes, false);
 }
 
 /* Add a page to the ranges of its segment, of which there may be so many as there are sync blocks: then the last one grows. */
@@ -211,8 +218,8 @@ static int find_ranges(struct ul_pass *pass, struct ul_segment *segment, uint32_
 		if (wanted) {
 			(*seen)++;
 		} else {
-			count_page(segment, page, &committed, &leading);
-			wanted = committed > segment->covered[page] && has_definitions(segment, page);
+			wanted = count_page(segment, page, &committed, &leading) &&
+				 committed > segment->covered[page] && has_definitions(segment, page);
 		}
 		int error = wanted ? add_page(pass, segment, page, first_range) : 0;
 		if (error)
@@ -224,6 +231,7 @@ static int find_ranges(struct ul_pass *pass, struct ul_segment *segment, uint32_
 int ul_pass_begin(usagelog *log, struct ul_pass *pass)
 {
 	pass->range_count = pass->snapshot_count = 0;
+	pass->unreadable = NULL;
 	ul_guard_renew();
 	/* Acquire: whoever took a ticket up to this one committed its calls before; pairs with flush.c. */
 	pass->ticket = atomic_load_explicit(&log->flush_wanted, memory_order_acquire);
@@ -245,10 +253,9 @@ int ul_pass_begin(usagelog *log, struct ul_pass *pass)
 		error = find_ranges(pass, segment, &seen);
 	if (error)
 		return error;
-	unmap_full_pages(pass);
+	with_full_pages(pass, make_read_only);
 	for (uint32_t i = 0; i < pass->range_count; i++) {
-		struct ul_range *range = &pass->ranges[i];
-		range->result = 0;
+		const struct ul_range *range = &pass->ranges[i];
 		ul_segment_write_sync(range->segment, range->block, range->first_page, range->page_count);
 	}
 	return 0;
@@ -272,8 +279,7 @@ static int rescue_to(usagelog *log, const struct ul_range *range, bool mapped, i
 						    .segment_id = segment->id,
 						    .log_id = log->directory.conf.log_id,
 						    .size_bytes = segment->size_bytes},
-					 .base = segment->base,
-					 .lost = segment->guard.lost,
+					 .guard = &segment->guard,
 					 .fd = segment->fd,
 					 .end_page = ul_segment_end_page(segment)};
 	return mapped ? ul_rescue_mapped(&memory, range->first_page, range->page_count, to, why)
@@ -333,6 +339,13 @@ void ul_write_counters(usagelog *log)
 		ul_segment_write_counters(current, attempted, dropped);
 }
 
+/* Is what was counted in a page that was rescued still there? Then the copy has it. */
+static bool was_copied(const struct ul_snapshot *snapshot)
+{
+	uint8_t committed, leading;
+	return count_page(snapshot->segment, snapshot->page, &committed, &leading) && committed >= snapshot->committed;
+}
+
 /* The tables for what the pass covered. */
 static void settle_snapshots(struct ul_pass *pass)
 {
@@ -343,7 +356,7 @@ static void settle_snapshots(struct ul_pass *pass)
 		if (!range || range->segment != segment || snapshot->page - range->first_page >= range->page_count)
 			range = range_of(pass, snapshot);
 		/* A result of 1: not synced here, but rescued. */
-		if (!range || range->result < 0)
+		if (!range || range->result < 0 || (range->result && !was_copied(snapshot)))
 			continue;
 		segment->covered[snapshot->page] = snapshot->committed;
 		if (!range->result)
@@ -437,8 +450,14 @@ int ul_pass_end(usagelog *log, struct ul_pass *pass)
 	int error = rescue_failures(log, pass);
 	clear_blocks(pass);
 	settle_snapshots(pass);
+	with_full_pages(pass, os_unpopulate);
 	ul_write_counters(log);
+	if (pass->unreadable && !error)
+		error = pass->unreadable->sync_error;
 	ul_lock(log);
+	if (pass->unreadable)
+		ul_warn(log, error, "%s: pages cannot be read any more, nor synced: %s; trying again",
+			pass->unreadable->name, usagelog_strerror(error));
 	log->stats.syncs += !error && pass->range_count;
 	ul_unlock(log);
 	if (!error)
@@ -446,27 +465,29 @@ int ul_pass_end(usagelog *log, struct ul_pass *pass)
 	return error;
 }
 
-void ul_range_job(const struct ul_range *range, enum ul_job_kind kind, struct ul_job *job)
+/*
+ * A segment whose file has no name any more is lost with its last descriptor, however well it was synced: that is looked at afterwards. But what was
+ * stored behind the end of a file that was cut short is kept in its last page until a sync puts zeros there: that must be seen before.
+ */
+static const enum ul_job_kind range_steps[] = {UL_JOB_CHECK_LINK, UL_JOB_SYNC_RANGE, UL_JOB_CHECK_LINK};
+
+bool ul_range_next(struct ul_range *range, struct ul_job *job, bool first)
 {
+	const struct ul_segment *segment = range->segment;
+	range->step = first ? 0 : range->step + 1;
+	range->result = first ? segment->sync_error : job->result;
+	if (range->result || range->step == sizeof(range_steps) / sizeof(range_steps[0]))
+		return false;
+	enum ul_job_kind kind = range_steps[range->step];
 	/* A lost page is not mapped any more, and what the file has of it is synced with all the rest. */
-	if (kind == UL_JOB_SYNC_RANGE && range->segment->guard.failed)
+	if (kind == UL_JOB_SYNC_RANGE && segment->guard.failed)
 		kind = UL_JOB_SYNC;
 	*job = (struct ul_job){.kind = kind,
-			       .fd = range->segment->fd,
-			       .address = range->segment->base + (size_t)range->first_page * UL_PAGE_BYTES,
+			       .fd = segment->fd,
+			       .address = segment->base + (size_t)range->first_page * UL_PAGE_BYTES,
 			       .offset = (uint64_t)range->first_page * UL_PAGE_BYTES,
 			       .bytes = (uint64_t)range->page_count * UL_PAGE_BYTES};
-}
-
-static int sync_range(const struct ul_range *range)
-{
-	struct ul_job job;
-	ul_range_job(range, UL_JOB_SYNC_RANGE, &job);
-	int error = ul_job_run(&job);
-	if (error)
-		return error;
-	ul_range_job(range, UL_JOB_CHECK_LINK, &job);
-	return ul_job_run(&job);
+	return true;
 }
 
 int ul_sync_inline(usagelog *log, uint32_t *ticket)
@@ -475,10 +496,9 @@ int ul_sync_inline(usagelog *log, uint32_t *ticket)
 	int error = ul_pass_begin(log, &pass);
 	if (!error) {
 		for (uint32_t i = 0; i < pass.range_count; i++) {
-			struct ul_range *range = &pass.ranges[i];
-			range->result = range->segment->sync_error;
-			if (!range->result)
-				range->result = sync_range(range);
+			struct ul_job job;
+			for (bool first = true; ul_range_next(&pass.ranges[i], &job, first); first = false)
+				job.result = ul_job_run(&job);
 		}
 		error = ul_pass_end(log, &pass);
 	}
@@ -504,8 +524,8 @@ void ul_segments_retire(usagelog *log)
 		uint32_t end = ul_segment_end_page(segment), page = segment->low_page;
 		while (page < end && !in_use) {
 			uint8_t committed, leading;
-			count_page(segment, page, &committed, &leading);
-			in_use = committed > segment->covered[page++];
+			in_use = !count_page(segment, page, &committed, &leading) || committed > segment->covered[page];
+			page++;
 		}
 		if (!segment->retired || in_use) {
 			link = &segment->next;

@@ -66,7 +66,7 @@ static uint8_t *floor_file(size_t bytes, int *fd)
 	if (!error)
 		error = os_map(&base, bytes, *fd, 0, true);
 	if (!error)
-		error = os_populate(base, bytes);
+		error = os_populate(base, bytes, true);
 	if (error)
 		bench_die("the floor's file", error);
 	return base;
@@ -168,7 +168,7 @@ static usagelog *open_populated(const char *path, uint32_t worker_count)
 	uint32_t pages = segment->page_count / 2;
 	error = os_extend(segment->fd, 0, (uint64_t)pages * UL_PAGE_BYTES, true);
 	if (!error)
-		error = os_populate(segment->base, (size_t)pages * UL_PAGE_BYTES);
+		error = os_populate(segment->base, (size_t)pages * UL_PAGE_BYTES, true);
 	if (error)
 		bench_die("populate", error);
 	ul_segment_publish(segment, pages);

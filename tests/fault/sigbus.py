@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """The files of a live writer of several threads are taken from under its mapping: cut short, punched, their filesystem shut down. The host lives, with
 and without a handler for SIGBUS of its own; its handler gets the host's own faults, and no other. Calls in files that were left alone are kept, all that is
-told committed once the harm was noticed is kept, and what is left of the harmed file reads without a fault."""
+told committed once the harm was noticed is kept, and what is left of the harmed file reads without a fault. Of a filesystem that was shut down all is kept:
+memory still has what the disk does not."""
 
 import ctypes
 import os
@@ -86,7 +87,7 @@ class Sigbus(Member):
         if harm == self.shut:
             self.use(kind)
         try:
-            self.check_after(log, host, noticed)
+            self.check_after(log, host, 0 if harm == self.shut else noticed)
         except Failed as failure:
             raise Failed(f"{harm.__name__} on {kind}, {' '.join(options)}: {failure}") from failure
         shutil.rmtree(log)
@@ -96,22 +97,22 @@ class Sigbus(Member):
     def check_after(self, log, host, noticed):
         verify(log, allowed=1 | 4 | 8)  # files are damaged: it says so, and ends
         calls, results = read_log(log), host.results()
-        late, begun = set(), set()
+        must, begun = set(), set()
         for _, kind, thread, call_number in host.events[noticed:]:
             # The first that a thread tells may have been on its way since before.
-            if kind in (COMMITTED, DURABLE) and thread in begun:
-                late.add((thread + host.number * THREADS_MAX, call_number))
+            if kind in (COMMITTED, DURABLE) and (thread in begun or not noticed):
+                must.add((thread + host.number * THREADS_MAX, call_number))
             if kind != OWN_FAULT:
                 begun.add(thread)
         found = set(calls)
-        lost, never = late - found, found - results.keys()
+        lost, never = must - found, found - results.keys()
         self.note("calls kept", len(found))
         self.note("calls gone with the files", len(results) - len(found))
         self.figures["lost"] += len(lost)
         self.figures["twice"] += len(calls) - len(found)
         self.figures["false"] += len(never)
         if lost or never or len(calls) != len(found):
-            raise Failed(f"{len(lost)} of {len(late)} lost after the harm {sorted(lost)[:5]}, {len(calls) - len(found)} twice, {len(never)} false")
+            raise Failed(f"{len(lost)} of {len(must)} lost {sorted(lost)[:5]}, {len(calls) - len(found)} twice, {len(never)} false")
         done = call(PROGRAM, "--log", log, "compact", "--quiet", check=False)
         if done.returncode not in (0, 1, 4):
             raise Failed(f"compact: status {done.returncode}: {done.stderr}")

@@ -828,6 +828,78 @@ static void a_segment_is_emptied_and_grows_again(void **state)
 	assert_int_equal(count_calls(path, 2), 10);
 }
 
+/* In the midst of the page that is recorded in: no store faults, and a sync would put zeros where the file has nothing. */
+static void a_segment_is_cut_in_mid_page(uint32_t flags)
+{
+	char name[512];
+	struct usagelog_options options = small_options(flags);
+	options.flush_interval_ms = 3600000;
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	assert_int_equal(usagelog_flush(log, 5000), 0);
+	find_file(path, ".seg", 0, name);
+	assert_int_equal(
+		truncate(name, (off_t)ul_first_page(options.segment_size_bytes) * UL_PAGE_BYTES + UL_PAGE_BYTES / 2),
+		0);
+	for (int i = 0; i < UL_PAGE_SLOTS - 8; i++)
+		record_one(log, 2);
+	assert_int_equal(usagelog_flush(log, 5000), 0);
+	assert_int_equal(usagelog_close(log, 5000), 0);
+	/* The copy has all of the page. */
+	assert_int_equal(unlink(name), 0);
+	assert_int_equal(count_calls(path, 1), 1);
+	assert_int_equal(count_calls(path, 2), UL_PAGE_SLOTS - 8);
+}
+
+static void a_segment_is_cut_in_mid_page_with_a_helper(void **state)
+{
+	(void)state;
+	a_segment_is_cut_in_mid_page(0);
+}
+
+static void a_segment_is_cut_in_mid_page_without_one(void **state)
+{
+	(void)state;
+	a_segment_is_cut_in_mid_page(USAGELOG_NO_HELPER);
+}
+
+/* The descriptor that this process has of a file. */
+static int descriptor_of(const char *name)
+{
+	struct stat wanted, found;
+	assert_int_equal(stat(name, &wanted), 0);
+	for (int fd = 3; fd < 1024; fd++)
+		if (!fstat(fd, &found) && found.st_dev == wanted.st_dev && found.st_ino == wanted.st_ino)
+			return fd;
+	fail();
+	return -1;
+}
+
+/* Some pages are gone, and the file cannot be read: the others are copied all the same, once, and no flush says that all is durable. */
+static void what_cannot_be_read_stops_nothing_else(void **state)
+{
+	(void)state;
+	char name[512];
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	options.flush_interval_ms = 3600000;
+	usagelog *log = open_log(path, &options);
+	for (int i = 0; i < 3 * UL_PAGE_SLOTS; i++)
+		record_one(log, 1);
+	find_file(path, ".seg", 0, name);
+	assert_int_equal(truncate(name, ((off_t)ul_first_page(options.segment_size_bytes) + 1) * UL_PAGE_BYTES), 0);
+	record_one(log, 2);
+	int blind = open("/dev/null", O_WRONLY);
+	assert_true(dup2(blind, descriptor_of(name)) >= 0);
+	close(blind);
+	assert_int_not_equal(usagelog_flush(log, 100), 0);
+	assert_int_not_equal(usagelog_flush(log, 100), 0);
+	assert_int_equal(stats_of(log).last_error, -EBADF);
+	assert_int_not_equal(usagelog_close(log, 100), 0);
+	assert_int_equal(unlink(name), 0);
+	assert_in_range(count_calls(path, 1), UL_PAGE_SLOTS - 4, UL_PAGE_SLOTS);
+	assert_int_equal(count_calls(path, 2), 1);
+}
+
 static void a_segment_is_cut_short_with_a_helper(void **state)
 {
 	(void)state;
@@ -1174,6 +1246,9 @@ int main(void)
 		TEST(an_unlinked_segment_is_rescued),
 		TEST(a_deleted_directory_comes_back),
 		TEST(a_deleted_directory_comes_back_without_a_helper),
+		TEST(a_segment_is_cut_in_mid_page_with_a_helper),
+		TEST(a_segment_is_cut_in_mid_page_without_one),
+		TEST(what_cannot_be_read_stops_nothing_else),
 		TEST(a_segment_is_emptied_and_grows_again),
 		TEST(a_segment_is_cut_short_with_a_helper),
 		TEST(a_segment_is_cut_short_without_one),
