@@ -68,7 +68,7 @@ check_required() {
 # Some of the compactor's kill points, and fewer under the sanitizer, to end in time: ctest by itself tries all.
 if build release; then
 	tests/page/install.sh build/release/tests/page || fail "what drives a browser cannot be installed"
-	USAGELOG_KILL_STEP=8 check release
+	USAGELOG_KILL_STEP=16 check release
 	check_required release
 fi
 # Without what waits more than it works, and what does the same thousands of times, as the fuzzers do.

@@ -3,8 +3,10 @@
 Those are not in this folder but in the tree that it is in, and in `source/` of a source distribution, which this makes. Nothing installed of usagelog is
 needed or used, so the package is of one piece; what must be there is a C compiler, cmake, pkg-config and the headers of liburing, xxHash, cJSON and libsmartcols.
 """
+import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 
@@ -45,42 +47,49 @@ def sources(folder):
 
 
 class Build(build_ext):
-    """The extension, with its sources where they are; and the program."""
+    """The extension, with its sources where they are; and the program. What both need is compiled once."""
 
-    def flags(self, *packages):
-        """To compile with, and to link with."""
-        compile_flags = ["-std=gnu11", "-O2", "-D_GNU_SOURCE", "-DNDEBUG", "-fvisibility=hidden", "-fno-strict-aliasing",
-                         "-fstack-protector-strong", *pkg_config("--cflags", *packages)]
+    def compile_flags(self, *packages):
+        """Those of $CFLAGS come last, so that they win."""
+        flags = ["-std=gnu11", "-O2", "-D_GNU_SOURCE", "-DNDEBUG", "-fvisibility=hidden", "-fno-strict-aliasing",
+                 "-fstack-protector-strong", *pkg_config("--cflags", *packages)]
         said = subprocess.run([self.compiler.compiler[0], "--version"], stdout=subprocess.PIPE, text=True, check=False).stdout
         if "Free Software Foundation" in said:
-            compile_flags.append("-fno-tree-reassoc")  # see lib/CMakeLists.txt
-        return compile_flags, [*pkg_config("--libs", *packages), "-lm", "-pthread", "-Wl,-z,relro,-z,now"]
+            flags.append("-fno-tree-reassoc")  # see lib/CMakeLists.txt
+        return flags + shlex.split(os.environ.get("CFLAGS", ""))
+
+    def compile(self, name, files, flags):
+        """The objects of these sources, in a folder of the build."""
+        return self.compiler.compile(files, output_dir=str(pathlib.Path(self.build_temp) / name),
+                                     include_dirs=[str(ROOT / folder) for folder in FOLDERS], extra_postargs=flags)
+
+    @staticmethod
+    def link_flags(*packages):
+        """Of what is linked: xxHash is inlined."""
+        return [*pkg_config("--libs", *packages), "-lm", "-pthread", "-Wl,-z,relro,-z,now"]
 
     def build_extension(self, ext):
+        flags = self.compile_flags("liburing", "libxxhash", "libcjson", "smartcols")
+        shared = self.compile("shared", [*sources("format"), *sources("lib"), str(ROOT / "compactor" / "decimal.c")], flags)
         # Absolute paths, so that what is compiled lies in the build's directory and not beside its source.
-        ext.sources = [str(HERE / source) for source in ext.sources] + sources("format") + sources("lib")
-        ext.sources.append(str(ROOT / "compactor" / "decimal.c"))
+        ext.sources = [str(HERE / source) for source in ext.sources]
         ext.include_dirs = [str(ROOT / folder) for folder in FOLDERS]
-        ext.extra_compile_args, links = self.flags("liburing", "libxxhash")
-        # xxHash is inlined. What is linked in is the extension's own, whatever the host has loaded. Never unloaded: handlers of fork and of threads' ends stay registered with the process.
-        ext.extra_link_args = [flag for flag in links if flag != "-lxxhash"] + [
-            "-Wl,-z,nodelete", f"-Wl,--version-script={HERE / 'native' / 'native.map'}"]
+        ext.extra_objects, ext.extra_compile_args = shared, flags
+        # What is linked in is the extension's own, whatever the host has loaded. Never unloaded: handlers of fork and of threads' ends stay registered with the process.
+        ext.extra_link_args = [*self.link_flags("liburing"), "-Wl,-z,nodelete", f"-Wl,--version-script={HERE / 'native' / 'native.map'}"]
         super().build_extension(ext)
-        self.build_program()
+        self.build_program(shared, flags)
 
-    def build_program(self):
+    def build_program(self, shared, flags):
         """The program, beside the extension."""
         folder = pathlib.Path(self.get_ext_fullpath("usagelog._native")).parent / "bin"
-        compile_flags, links = self.flags("liburing", "libxxhash", "libcjson", "smartcols")
         page = pathlib.Path(self.build_temp) / "page_embedded.c"
         page.parent.mkdir(parents=True, exist_ok=True)
         made_of = ROOT / "compactor" / "page"
         tool("cmake", f"-DFOLDER={made_of}", f"-DOUT={page}", "-P", str(made_of / "embed.cmake"))
-        objects = self.compiler.compile([*sources("format"), *sources("lib"), *sources("compactor"), str(page)],
-                                        output_dir=str(pathlib.Path(self.build_temp) / "program"),
-                                        include_dirs=[str(ROOT / name) for name in FOLDERS], extra_postargs=compile_flags)
-        self.compiler.link_executable(objects, "usagelog", output_dir=str(folder),
-                                      extra_postargs=[flag for flag in links if flag != "-lxxhash"])
+        own = [name for name in sources("compactor") if pathlib.Path(name).name != "decimal.c"]
+        self.compiler.link_executable([*shared, *self.compile("program", [*own, str(page)], flags)], "usagelog", output_dir=str(folder),
+                                      extra_postargs=self.link_flags("liburing", "libcjson", "smartcols"))
 
 
 class SourceDistribution(sdist):
