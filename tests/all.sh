@@ -10,6 +10,9 @@ passed=0 failed=0 skipped=0
 # Addresses that are not randomized, which the thread sanitizer wants with newer kernels; some containers do not allow it.
 fixed=(env)
 setarch -R true 2>/dev/null && fixed=(setarch -R)
+# Fewer of what is done the same way thousands of times; ctest by itself does all. And more tests at a time than processors: some only wait.
+export USAGELOG_KILL_STEP=32 USAGELOG_SEGMENTS=2000
+at_once=$((jobs + 1))
 mkdir -p "$results"
 rm -f "$results"/*.xml
 
@@ -40,7 +43,7 @@ check() {
 	shift
 	echo "== test $config"
 	# ctest's status says no more than its report, from which the failures are counted.
-	(cd "build/$config" && "${fixed[@]}" ctest -j "$jobs" --output-on-failure --output-junit "$report" "$@") || true
+	(cd "build/$config" && "${fixed[@]}" ctest -j "$at_once" --output-on-failure --output-junit "$report" "$@") || true
 	if [ ! -s "$report" ]; then
 		fail "the tests of $config left no report"
 		return
@@ -65,24 +68,23 @@ check_required() {
 	done <tests/required.txt
 }
 
-# Some of the compactor's kill points, and fewer under the sanitizer, to end in time: ctest by itself tries all.
 if build release; then
 	tests/page/install.sh build/release/tests/page || fail "what drives a browser cannot be installed"
-	USAGELOG_KILL_STEP=16 check release
+	check release
 	check_required release
 fi
 # Without what waits more than it works, and what does the same thousands of times, as the fuzzers do.
 if build asan; then
-	USAGELOG_KILL_STEP=16 check asan -LE 'bench|campaign' -E 'test_progress|test_crowd|test_flips|test_killed|test_compact_killed|test_cli_real_data|limits_syscall'
+	check asan -LE 'bench|campaign' -E 'progress|crowd|flips|killed|real_data|_syscall|each_step|python_storage|test_report$|cli_(command_line|man_page|completion)'
 	check_required asan
 fi
 # Races are in what has threads: the library, and the fold, which the unit tests have. Faults of a run meet no other thread.
 if build tsan; then
-	check tsan -L 'unit|lib' -LE 'bench' -E 'compact_faults|test_csv|(limits|thread_ends|clock)_syscall$'
+	check tsan -L 'unit|lib' -LE 'bench' -E 'test_csv|(limits|thread_ends|clock)_syscall$'
 fi
 # The other compiler.
 if build clang; then
-	check clang -L 'unit|lib' -LE 'bench' -E 'compact_faults|each_step|_syscall$'
+	check clang -L 'unit|lib' -LE 'bench' -E 'each_step|_syscall$'
 fi
 # The other architecture, where its compiler, emulator and libraries can be had. The emulator has no io_uring, so that the tests without
 # it would only be the same once more.
@@ -94,7 +96,7 @@ if [ "$status" -eq 77 ]; then
 elif [ "$status" -ne 0 ]; then
 	fail "the libraries for aarch64 cannot be unpacked"
 elif build aarch64; then
-	check aarch64 -L 'unit|lib' -E '_syscall$|compact_faults' -LE 'bench'
+	check aarch64 -L 'unit|lib' -E '_syscall$' -LE 'bench'
 	check_required aarch64
 fi
 # Fuzzers that really run, if only for a moment, and from the same seed: new inputs are sought by tests/campaign.sh.

@@ -10,7 +10,7 @@ import unittest
 
 from handmade import LogTest, PROGRAM, Segment
 
-SEGMENTS = 250
+SEGMENTS = 80
 # Each file takes so long to open that all of them take over a second: without that the run would be too short to draw.
 SLOW = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=openat", "-e", "inject=openat:delay_enter=5000")
 ENVIRONMENT = {"ASAN_OPTIONS": "detect_leaks=0:verify_asan_link_order=0"}

@@ -82,7 +82,8 @@ def try_first(blocks, source, where, environment):
     packages.mkdir()
     (packages / "apt-get").write_text("#!/bin/sh\nexit 0\n")
     (packages / "apt-get").chmod(0o755)
-    environment = environment | {"PATH": f"{packages}:{os.environ['PATH']}"}
+    # As it is by default but for what optimizing costs.
+    environment = environment | {"PATH": f"{packages}:{os.environ['PATH']}", "CMAKE_BUILD_TYPE": "Debug"}
     del environment["USAGELOG_DIR"]
     said = run(blocks["first"], tree, environment)
     for word in ("gpt-4o", "claude-sonnet-4", "SOUND", "2 calls"):
