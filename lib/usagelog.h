@@ -29,7 +29,8 @@
  *   the caller's thread, which allocates memory; a handler that may interrupt malloc() should not record at such rates.
  * - SIGBUS: where a file of the log is cut short, or its disk is full or fails, under the library's mapping, the system raises it. A handler, put in
  *   place by usagelog_open(), takes those, the call goes to another file, and all others are handed on to the handler that was there before. One
- *   that the host puts in place later is put behind it, at the next sync. A thread that blocks SIGBUS is killed by it: do not.
+ *   that the host puts in place later is put behind it, at the next sync. A thread that blocks SIGBUS is killed by it: do not. What the
+ *   page held is copied to the other file, too; that takes process_vm_readv() of the process's own memory, should a sandbox ask.
  * - Cancellation (pthread_cancel(), deferred) leaves no lock behind and loses nothing that was committed; but usagelog_open() and
  *   usagelog_close() are not to be cancelled: they would not give back what they hold.
  * - Strings are terminated, UTF-8, and copied: they need not outlive the call. Names have 1 to 1,024 bytes and no control characters.

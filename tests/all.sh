@@ -73,9 +73,10 @@ if build release; then
 	check release
 	check_required release
 fi
-# Without what waits more than it works, and what does the same thousands of times, as the fuzzers do.
+# Without what waits more than it works, what does the same thousands of times, as the fuzzers do, and what is Python's or reads its own text.
 if build asan; then
-	check asan -LE 'bench|campaign' -E 'progress|crowd|flips|killed|real_data|_syscall|each_step|python_storage|test_report$|cli_(command_line|man_page|completion)'
+	check asan -LE 'bench|campaign' -E \
+		'fuzz_|progress|crowd|flips|killed|real_data|_syscall|each_step|retention|python_storage|test_report$|cli_(command_line|man_page|completion|exit_codes|prices|watch)'
 	check_required asan
 fi
 # Races are in what has threads: the library, and the fold, which the unit tests have. Faults of a run meet no other thread.
@@ -105,7 +106,7 @@ if build fuzz fuzzers; then
 	for corpus in fuzz/corpus/*; do
 		target=${corpus##*/}
 		fresh=$(mktemp -d)
-		if "build/fuzz/fuzz/$target" -max_len=65536 -seed=1 -max_total_time=1 -verbosity=0 -artifact_prefix="$results/" "$fresh" \
+		if "build/fuzz/fuzz/$target" -max_len=65536 -seed=1 -max_total_time=2 -verbosity=0 -artifact_prefix="$results/" "$fresh" \
 			"$corpus" format/golden; then
 			passed=$((passed + 1))
 		else

@@ -22,8 +22,10 @@ USE = ("import usagelog, os, sys\n"
 
 
 class Package(support.ScratchTest):
-    def run_tool(self, *command, cwd=None, environment=None):
-        environment = {name: value for name, value in {**os.environ, **(environment or {})}.items() if name not in ("PYTHONPATH", "USAGELOG_BIN")}
+    def run_tool(self, *command, cwd=None):
+        environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "USAGELOG_BIN")}
+        # As a packager might, and these compile in a moment.
+        environment["CFLAGS"] = "-O0 -g0"
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300, check=False, env=environment,
                               cwd=cwd or self.scratch)
         self.assertEqual(done.returncode, 0, f"{command}\n{done.stdout}")
@@ -41,8 +43,8 @@ class Package(support.ScratchTest):
         self.run_tool(sys.executable, "-m", "venv", "--system-site-packages", self.path("venv"))
         return os.path.join(tree, "lib", "python")
 
-    def pip(self, *args, **options):
-        return self.run_tool(self.path("venv", "bin", "pip"), *args, **options)
+    def pip(self, *args):
+        return self.run_tool(self.path("venv", "bin", "pip"), *args)
 
     def use(self):
         self.run_tool(self.path("venv", "bin", "python"), "-c", USE, self.path("usage.json"))
@@ -67,8 +69,7 @@ class Package(support.ScratchTest):
         archive, = glob.glob(os.path.join(package, "dist", "*.tar.gz"))
         shutil.move(archive, self.path(os.path.basename(archive)))
         shutil.rmtree(self.path("tree"))
-        # By a packager's flags; these compile in a moment.
-        self.pip("wheel", *offline, "-w", self.path("wheels"), self.path(os.path.basename(archive)), environment={"CFLAGS": "-O0"})
+        self.pip("wheel", *offline, "-w", self.path("wheels"), self.path(os.path.basename(archive)))
         wheel, = glob.glob(self.path("wheels", "*.whl"))
         self.assertIn("cp310-abi3-linux", wheel)
         with zipfile.ZipFile(wheel) as file:
