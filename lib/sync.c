@@ -36,10 +36,10 @@ static bool count_page(struct ul_segment *segment, uint32_t page, uint8_t *commi
 		else if (first == UL_PAGE_SLOTS)
 			first = i;
 	}
+	/* It may have been lost while it was counted: once, it stays so. */
 	if (slots == ul_segment_slot(segment, page * UL_PAGE_SLOTS) &&
 	    ul_segment_is_lost(segment, page * UL_PAGE_SLOTS))
-		return count_page(segment, page, committed,
-				  leading); /* it was lost while it was counted: once, it stays so */
+		return count_page(segment, page, committed, leading);
 	*committed = all;
 	*leading = first;
 	return true;
