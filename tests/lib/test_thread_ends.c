@@ -9,8 +9,8 @@
 
 #include "format.h"
 
-/* An emulator takes a hundred times as long for a thread. */
-#if defined(USAGELOG_EMULATED)
+/* An emulator takes a hundred times as long for a thread, a sanitizer ten times. */
+#if defined(USAGELOG_EMULATED) || defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 enum { SHORT_THREADS = 2000, ROUNDS = 20 };
 #else
 enum { SHORT_THREADS = 10000, ROUNDS = 100 };
