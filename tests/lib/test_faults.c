@@ -12,10 +12,12 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "fault_plan.h"
+#include "handle.h"
 #include "os.h"
 #include "reader.h"
 #include "rescue.h"
@@ -695,6 +697,30 @@ static void a_page_of_a_failed_sync_is_never_synced(void **state)
 	ul_reader_close(&reader);
 }
 
+/* After whatever was looked at before the sync. */
+static int answer_unlinking(enum os_call call)
+{
+	char name[512];
+	if (call == OS_SYNC_RANGE) {
+		find_file(path, ".seg", 0, name);
+		assert_int_equal(unlink(name), 0);
+		os_fault = answer;
+	}
+	return 0;
+}
+
+static void a_segment_is_unlinked_while_it_is_synced(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	os_fault = answer_unlinking;
+	assert_int_equal(usagelog_flush(log, 1000), 0);
+	assert_int_equal(usagelog_close(log, 1000), 0);
+	assert_int_equal(count_calls(path, 1), 1);
+}
+
 static void an_unlinked_segment(uint32_t flags)
 {
 	char name[512];
@@ -898,6 +924,40 @@ static void what_cannot_be_read_stops_nothing_else(void **state)
 	assert_int_equal(unlink(name), 0);
 	assert_in_range(count_calls(path, 1), UL_PAGE_SLOTS - 4, UL_PAGE_SLOTS);
 	assert_int_equal(count_calls(path, 2), 1);
+}
+
+/*
+ * A filesystem that went down refuses stores to a page that can still be read. Here the fault is raised by the program itself, and then the file cannot be
+ * read: what the page held is known by nobody else.
+ */
+static void what_a_lost_page_held_is_kept(void **state)
+{
+	(void)state;
+#if defined(USAGELOG_EMULATED)
+	skip(); /* the emulator raises it anew, as one that was sent */
+#endif
+	char name[512];
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	options.flush_interval_ms = 3600000;
+	usagelog *log = open_log(path, &options);
+	for (int i = 0; i < 10; i++)
+		record_one(log, 1);
+	find_file(path, ".seg", 0, name);
+	const struct ul_segment *segment = atomic_load(&log->current);
+	siginfo_t fault = {.si_signo = SIGBUS, .si_code = BUS_ADRERR};
+	fault.si_addr = segment->base + (size_t)segment->first_page * UL_PAGE_BYTES + 1;
+	assert_int_equal(syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), SIGBUS, &fault), 0);
+	int blind = open("/dev/null", O_WRONLY);
+	assert_true(dup2(blind, descriptor_of(name)) >= 0);
+	close(blind);
+	for (int i = 0; i < 5; i++)
+		record_one(log, 2);
+	assert_int_equal(usagelog_flush(log, 1000), 0);
+	assert_int_equal(stats_of(log).durable, 15);
+	assert_int_equal(usagelog_close(log, 1000), 0);
+	assert_int_equal(unlink(name), 0);
+	assert_int_equal(count_calls(path, 1), 10);
+	assert_int_equal(count_calls(path, 2), 5);
 }
 
 static void a_segment_is_cut_short_with_a_helper(void **state)
@@ -1248,6 +1308,8 @@ int main(void)
 		TEST(a_deleted_directory_comes_back_without_a_helper),
 		TEST(a_segment_is_cut_in_mid_page_with_a_helper),
 		TEST(a_segment_is_cut_in_mid_page_without_one),
+		TEST(a_segment_is_unlinked_while_it_is_synced),
+		TEST(what_a_lost_page_held_is_kept),
 		TEST(what_cannot_be_read_stops_nothing_else),
 		TEST(a_segment_is_emptied_and_grows_again),
 		TEST(a_segment_is_cut_short_with_a_helper),
