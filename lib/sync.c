@@ -9,6 +9,7 @@
 #include "handle.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -432,13 +433,23 @@ static void clear_blocks(struct ul_pass *pass)
 	}
 }
 
-/* A file that was cut short and has grown again gives no fault and is long enough; but nobody can read it any more. */
+/*
+ * A sync may say that all is well, and nothing is: a file that was cut short and has grown again is long enough, but nobody can read it any more; and ext4 that
+ * is shut down in the midst of a sync may call it done. Whoever reads the header then is told.
+ */
 static void check_headers(struct ul_pass *pass)
 {
 	for (uint32_t i = 0; i < pass->range_count; i++) {
 		struct ul_range *range = &pass->ranges[i];
-		const struct ul_segment_header *header = (const void *)range->segment->base;
-		if (!range->result && memcmp(&header->segment_id, &range->segment->id, sizeof(header->segment_id)) != 0)
+		const struct ul_segment *segment = range->segment;
+		struct ul_id found;
+		if (range->result)
+			continue;
+		ssize_t got =
+			os_read(segment->fd, &found, sizeof(found), offsetof(struct ul_segment_header, segment_id));
+		if (got < 0)
+			range->result = (int)got;
+		else if ((size_t)got < sizeof(found) || memcmp(&found, &segment->id, sizeof(found)) != 0)
 			range->result = -ENODATA;
 	}
 }

@@ -697,6 +697,22 @@ static void a_page_of_a_failed_sync_is_never_synced(void **state)
 	ul_reader_close(&reader);
 }
 
+/* As a filesystem that went down meanwhile: the sync succeeds, and then the file cannot be read. */
+static void a_sync_is_not_believed_of_a_file_that_cannot_be_read(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(USAGELOG_NO_HELPER);
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	fail_calls(OS_READ, 1, 1, EIO);
+	assert_int_equal(usagelog_flush(log, 1000), 0);
+	fail_nothing();
+	assert_int_equal(stats_of(log).last_error, -EIO);
+	assert_int_equal(usagelog_close(log, 1000), 0);
+	assert_int_equal(count_files(path, ".1.seg"), 1);
+	assert_int_equal(count_calls(path, 1), 2); /* in the segment and in the copy */
+}
+
 /* After whatever was looked at before the sync. */
 static int answer_unlinking(enum os_call call)
 {
@@ -1308,6 +1324,7 @@ int main(void)
 		TEST(a_deleted_directory_comes_back_without_a_helper),
 		TEST(a_segment_is_cut_in_mid_page_with_a_helper),
 		TEST(a_segment_is_cut_in_mid_page_without_one),
+		TEST(a_sync_is_not_believed_of_a_file_that_cannot_be_read),
 		TEST(a_segment_is_unlinked_while_it_is_synced),
 		TEST(what_a_lost_page_held_is_kept),
 		TEST(what_cannot_be_read_stops_nothing_else),
