@@ -60,6 +60,15 @@ static struct ul_segment *first_segment(usagelog *log)
 	return segment; /* the list grows only before it, and shrinks only under sync_mutex */
 }
 
+/* Calls that are committed for certain: who is inside has claimed a slot, or will, that is perhaps not committed yet. Under the mutex. */
+static uint64_t certain_calls(usagelog *log)
+{
+	uint64_t calls = ul_committed(log);
+	UL_EACH_LANE (log, lane)
+		calls -= atomic_load_explicit(&lane->inside, memory_order_acquire);
+	return calls;
+}
+
 bool ul_sync_is_dirty(usagelog *log)
 {
 	for (struct ul_segment *segment = first_segment(log); segment; segment = segment->next) {
@@ -72,7 +81,12 @@ bool ul_sync_is_dirty(usagelog *log)
 				return true;
 		}
 	}
-	return false;
+	/* A call that ended while the last pass began is covered, but was not certain: another pass, of nothing, says so. */
+	ul_lock(log);
+	uint64_t durable = atomic_load_explicit(&log->durable_calls, memory_order_relaxed);
+	bool is_behind = (int64_t)durable < (int64_t)certain_calls(log);
+	ul_unlock(log);
+	return is_behind;
 }
 
 static int grow(void **items, uint32_t count, uint32_t *capacity, size_t bytes)
@@ -237,10 +251,7 @@ int ul_pass_begin(usagelog *log, struct ul_pass *pass)
 	/* Acquire: whoever took a ticket up to this one committed its calls before; pairs with flush.c. */
 	pass->ticket = atomic_load_explicit(&log->flush_wanted, memory_order_acquire);
 	ul_lock(log);
-	pass->calls = ul_committed(log);
-	/* Who is inside has claimed a slot, or will, that is perhaps not committed yet. */
-	UL_EACH_LANE (log, lane)
-		pass->calls -= atomic_load_explicit(&lane->inside, memory_order_acquire);
+	pass->calls = certain_calls(log);
 	struct ul_segment *first = log->segments;
 	ul_segments_passed(log);
 	ul_unlock(log);

@@ -697,6 +697,24 @@ static void a_page_of_a_failed_sync_is_never_synced(void **state)
 	ul_reader_close(&reader);
 }
 
+/* It is stored when the flush begins, and its thread is still inside: the stats say so as soon as that is over, though nothing comes after it. */
+static void a_call_that_ends_while_a_pass_begins(void **state)
+{
+	(void)state;
+	struct usagelog_options options = small_options(0);
+	options.flush_interval_ms = 500;
+	usagelog *log = open_log(path, &options);
+	record_one(log, 1);
+	struct ul_lane *lane = &log->lane_blocks[0][0];
+	atomic_fetch_add(&lane->inside, 1);
+	record_one(log, 1);
+	assert_int_equal(usagelog_flush(log, 5000), 0);
+	assert_int_equal(stats_of(log).durable, 1);
+	atomic_fetch_sub(&lane->inside, 1);
+	wait_until(stats_of(log).durable == 2);
+	assert_int_equal(usagelog_close(log, 5000), 0);
+}
+
 /* As a filesystem that went down meanwhile: the sync succeeds, and then the file cannot be read. */
 static void a_sync_is_not_believed_of_a_file_that_cannot_be_read(void **state)
 {
@@ -1324,6 +1342,7 @@ int main(void)
 		TEST(a_deleted_directory_comes_back_without_a_helper),
 		TEST(a_segment_is_cut_in_mid_page_with_a_helper),
 		TEST(a_segment_is_cut_in_mid_page_without_one),
+		TEST(a_call_that_ends_while_a_pass_begins),
 		TEST(a_sync_is_not_believed_of_a_file_that_cannot_be_read),
 		TEST(a_segment_is_unlinked_while_it_is_synced),
 		TEST(what_a_lost_page_held_is_kept),
