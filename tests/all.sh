@@ -76,7 +76,7 @@ fi
 # Without what waits more than it works, what does the same thousands of times, as the fuzzers do, and what is Python's or reads its own text.
 if build asan; then
 	check asan -LE 'bench|campaign' -E \
-		'fuzz_|progress|crowd|flips|killed|real_data|_syscall|each_step|retention|python_storage|test_report$|cli_(command_line|man_page|completion|exit_codes|prices|watch)'
+		'fuzz_|progress|crowd|flips|killed|real_data|_syscall|each_step|retention|reprice$|python_storage|cli_import$|test_report$|cli_(command_line|man_page|completion|exit_codes|prices|watch)'
 	check_required asan
 fi
 # Races are in what has threads: the library, and the fold, which the unit tests have. Faults of a run meet no other thread.
@@ -97,7 +97,7 @@ if [ "$status" -eq 77 ]; then
 elif [ "$status" -ne 0 ]; then
 	fail "the libraries for aarch64 cannot be unpacked"
 elif build aarch64; then
-	check aarch64 -L 'unit|lib' -E '_syscall$' -LE 'bench'
+	check aarch64 -L 'unit|lib' -E 'test_limits|_syscall$' -LE 'bench'
 	check_required aarch64
 fi
 # Fuzzers that really run, if only for a moment, and from the same seed: new inputs are sought by tests/campaign.sh.
