@@ -454,7 +454,8 @@ static void check_headers(struct ul_pass *pass)
 		struct ul_range *range = &pass->ranges[i];
 		const struct ul_segment *segment = range->segment;
 		struct ul_id found;
-		if (range->result)
+		/* Once a segment: what fails one of its ranges fails all. */
+		if (range->result || range->block)
 			continue;
 		ssize_t got =
 			os_read(segment->fd, &found, sizeof(found), offsetof(struct ul_segment_header, segment_id));
@@ -474,12 +475,13 @@ int ul_pass_end(usagelog *log, struct ul_pass *pass)
 	settle_snapshots(pass);
 	with_full_pages(pass, os_unpopulate);
 	ul_write_counters(log);
-	if (pass->unreadable && !error)
-		error = pass->unreadable->sync_error;
+	int unreadable = pass->unreadable ? pass->unreadable->sync_error : 0;
+	if (!error)
+		error = unreadable;
 	ul_lock(log);
-	if (pass->unreadable)
-		ul_warn(log, error, "%s: pages cannot be read any more, nor synced: %s; trying again",
-			pass->unreadable->name, usagelog_strerror(error));
+	if (unreadable)
+		ul_warn(log, unreadable, "%s: pages cannot be read any more, nor synced: %s; trying again",
+			pass->unreadable->name, usagelog_strerror(unreadable));
 	log->stats.syncs += !error && pass->range_count;
 	ul_unlock(log);
 	if (!error)

@@ -923,16 +923,17 @@ static void a_segment_is_cut_in_mid_page_without_one(void **state)
 	a_segment_is_cut_in_mid_page(USAGELOG_NO_HELPER);
 }
 
-/* The descriptor that this process has of a file. */
-static int descriptor_of(const char *name)
+/* From here on the descriptor that this process has of a file neither reads nor syncs it. */
+static void make_unreadable(const char *name)
 {
 	struct stat wanted, found;
+	int fd = 3, blind = open("/dev/null", O_WRONLY);
 	assert_int_equal(stat(name, &wanted), 0);
-	for (int fd = 3; fd < 1024; fd++)
-		if (!fstat(fd, &found) && found.st_dev == wanted.st_dev && found.st_ino == wanted.st_ino)
-			return fd;
-	fail();
-	return -1;
+	while (fd < 1024 && (fstat(fd, &found) || found.st_dev != wanted.st_dev || found.st_ino != wanted.st_ino))
+		fd++;
+	assert_int_not_equal(fd, 1024);
+	assert_true(dup2(blind, fd) >= 0);
+	close(blind);
 }
 
 /* Some pages are gone, and the file cannot be read: the others are copied all the same, once, and no flush says that all is durable. */
@@ -948,9 +949,7 @@ static void what_cannot_be_read_stops_nothing_else(void **state)
 	find_file(path, ".seg", 0, name);
 	assert_int_equal(truncate(name, ((off_t)ul_first_page(options.segment_size_bytes) + 1) * UL_PAGE_BYTES), 0);
 	record_one(log, 2);
-	int blind = open("/dev/null", O_WRONLY);
-	assert_true(dup2(blind, descriptor_of(name)) >= 0);
-	close(blind);
+	make_unreadable(name);
 	assert_int_not_equal(usagelog_flush(log, 100), 0);
 	assert_int_not_equal(usagelog_flush(log, 100), 0);
 	assert_int_equal(stats_of(log).last_error, -EBADF);
@@ -981,9 +980,7 @@ static void what_a_lost_page_held_is_kept(void **state)
 	siginfo_t fault = {.si_signo = SIGBUS, .si_code = BUS_ADRERR};
 	fault.si_addr = segment->base + (size_t)segment->first_page * UL_PAGE_BYTES + 1;
 	assert_int_equal(syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), SIGBUS, &fault), 0);
-	int blind = open("/dev/null", O_WRONLY);
-	assert_true(dup2(blind, descriptor_of(name)) >= 0);
-	close(blind);
+	make_unreadable(name);
 	for (int i = 0; i < 5; i++)
 		record_one(log, 2);
 	assert_int_equal(usagelog_flush(log, 1000), 0);
