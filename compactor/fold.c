@@ -21,7 +21,7 @@ struct meaning {
 	uint32_t error;
 	uint32_t known;
 	uint32_t service_tier; /* context's */
-	uint32_t unused;
+	uint32_t text;         /* context's, whole; NAME_EMPTY: nobody asked yet */
 };
 
 int fold_open(struct fold *fold, const struct ul_conf *conf, struct names *names, int64_t oldest_ns)
@@ -207,18 +207,20 @@ static inline bool find_names(struct fold *fold, const struct ul_slot *slot, str
 	return true;
 }
 
-/* The whole text of a call's context, as a name; "{}" if it has none. */
+/* The whole text of a call's context, as a name; "{}" if it has none. Only the last calls and those with an id need it. */
 static uint32_t context_name(struct fold *fold, const struct ul_slot *slot)
 {
-	char text[UL_CONTEXT_BYTES_MAX];
-	uint32_t context = slot->word & UL_SLOT_MASK;
-	ssize_t bytes = context ? group_text(fold->reader, context, UL_CLASS_CONTEXT, text) : -1;
-	if (bytes < 0)
+	struct meaning *context = find_meaning(fold, &fold->contexts, slot->word & UL_SLOT_MASK, resolve_context);
+	if (!context)
 		return NAME_NO_DIMENSIONS;
-	lock_names(fold);
-	uint32_t name = names_intern(fold->names, text, (size_t)bytes);
-	unlock_names(fold);
-	return name;
+	if (context->text == NAME_EMPTY) {
+		char text[UL_CONTEXT_BYTES_MAX];
+		ssize_t bytes = group_text(fold->reader, (uint32_t)context->slot, UL_CLASS_CONTEXT, text);
+		lock_names(fold);
+		context->text = bytes < 0 ? NAME_NO_DIMENSIONS : names_intern(fold->names, text, (size_t)bytes);
+		unlock_names(fold);
+	}
+	return context->text;
 }
 
 /* ---- the last calls ------------------------------------------------------------------------------------------ */

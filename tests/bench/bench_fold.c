@@ -1,9 +1,11 @@
 /*
  * What it costs to read, check and fold an entry, beside just reading the same bytes: a log made up here (calls in the order of time over 90
  * days, 50 models, 200 contexts, both by Zipf's law), in the page cache, read by the compactor's own functions. In each run all take turns.
- * Then the same rows by SQLite and by awk.
+ * Then the same rows by SQLite and by awk. With --ids each call has an id, an
+ * entry of its own, and only the fold is measured.
  *
  *     bench_fold [--json] [--directory DIR] [--runs N] [--entries N] [--models-per-context N] [--peer-entries N] [--only fold]
+ *                [--ids]
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +39,7 @@ static uint64_t entry_count = 20000000;
 static uint64_t peer_entry_count = 1000000;
 static uint32_t models_per_context = 6;
 static uint32_t run_count = 5;
-static bool only_fold;
+static bool only_fold, with_ids;
 
 static char time_zone[] = "UTC", summary[] = "summary.json", group_by[] = "user";
 static struct ul_directory log_directory = {
@@ -181,6 +183,11 @@ static void make_segment(struct source *source, uint32_t index)
 	for (; at < SEGMENT_BYTES / UL_SLOT_BYTES && source->made < entry_count; at++) {
 		uint32_t model, context;
 		struct ul_slot slot = {.body.call = next_call(source, &model, &context)};
+		if (with_ids && at % UL_PAGE_SLOTS < UL_PAGE_SLOTS - 1) {
+			struct ul_slot before = {.tag = ul_tag(UL_KIND_CALL_ID, 0)};
+			before.body.call_id = ul_call_id((const char *)&source->made, sizeof(source->made));
+			put(slots, seed, at++, before);
+		}
 		slot.tag = ul_tag(UL_KIND_CALL, models + model);
 		slot.word = contexts + context;
 		if (is_failed(context)) {
@@ -479,8 +486,9 @@ static void print_table(const struct outcome *outcome)
 {
 	const struct bench_summary *figures = outcome->figures;
 	bench_machine_print("CLOCK_MONOTONIC");
-	printf("\n%s entries of 64 bytes, %u runs; ns an entry\n\n%-38s %8s %8s %8s %8s\n",
-	       bench_count_text((double)entry_count), run_count, "", "median", "least", "most", "GB/s");
+	printf("\n%s entries of 64 bytes%s, %u runs; ns an entry\n\n%-38s %8s %8s %8s %8s\n",
+	       bench_count_text((double)entry_count), with_ids ? " with an id each" : "", run_count, "", "median",
+	       "least", "most", "GB/s");
 	for (int figure = only_fold ? FOLD_1 : JUST_READ; figure < FIGURES; figure++)
 		printf("%-38s %8.2f %8.2f %8.2f %8.1f\n", figure_titles[figure], figures[figure].median,
 		       figures[figure].least, figures[figure].most, entry_bytes_per_ns(figures[figure].median));
@@ -509,6 +517,7 @@ int main(int argc, char **argv)
 						{"models-per-context", required_argument, NULL, 'm'},
 						{"peer-entries", required_argument, NULL, 'p'},
 						{"only", required_argument, NULL, 'o'},
+						{"ids", no_argument, NULL, 'i'},
 						{NULL, 0, NULL, 0}};
 	static struct outcome outcome;
 	bool json = false;
@@ -528,6 +537,8 @@ int main(int argc, char **argv)
 			peer_entry_count = bench_number("peer-entries", optarg, 1, 100000000);
 		else if (option == 'o' && strcmp(optarg, "fold") == 0)
 			only_fold = true;
+		else if (option == 'i')
+			only_fold = with_ids = true;
 		else
 			return 2;
 	}

@@ -503,6 +503,20 @@ static void an_id_that_comes_with_its_call(void **state)
 	assert_int_equal(ids, 1);
 }
 
+/* The calls of the list are read again, each with its id; the text of a context that they share is not. */
+static void a_context_is_read_once(void **state)
+{
+	(void)state;
+	empty_directory();
+	record_calls(1);
+	fail_calls(OS_READ, UINT32_MAX, 0, EIO);
+	struct outcome totals = compact();
+	uint32_t reads = plan.seen;
+	fail_nothing();
+	assert_int_equal(totals.calls, CALLS);
+	assert_in_range(reads, 2 * CALLS, 2 * CALLS + 100);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -530,6 +544,7 @@ int main(void)
 					   cmocka_unit_test(a_segment_that_its_writer_gave_up_is_not_believed),
 					   cmocka_unit_test(a_lock_that_is_held_for_a_moment),
 					   cmocka_unit_test(a_file_whose_name_leads_elsewhere_is_kept),
-					   cmocka_unit_test(an_id_that_comes_with_its_call)};
+					   cmocka_unit_test(an_id_that_comes_with_its_call),
+					   cmocka_unit_test(a_context_is_read_once)};
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
