@@ -18,6 +18,11 @@
 #include "slot.h"
 
 enum { SEGMENT_BYTES = 65536 * 8, PAGES = SEGMENT_BYTES / UL_PAGE_BYTES, SEGMENTS = 3, DAYS_MAX = 64, DEFINED = 40 };
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { LOGS = 2 };
+#else
+enum { LOGS = 6 };
+#endif
 
 static char time_zone[] = "Europe/Berlin", summary[] = "summary.json", group_by[] = "user";
 static char path[] = "/tmp/usagelog-fold-XXXXXX";
@@ -397,7 +402,7 @@ static struct outcome *fold_by_slots(void)
 static void pages_and_threads_agree(void **state)
 {
 	(void)state;
-	for (uint64_t seed = 1; seed <= 6; seed++) {
+	for (uint64_t seed = 1; seed <= LOGS; seed++) {
 		make_log(seed);
 		struct outcome *slow = fold_by_slots(), *one = fold_by_threads(1, false, NULL);
 		expect_same(slow, one);
