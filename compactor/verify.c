@@ -1008,7 +1008,7 @@ static void compare_summary(struct verification *found, struct view *view, const
 	free(rendered);
 }
 
-static void check_summary(struct verification *found, struct view *view)
+void verify_summary(struct verification *found, struct view *view)
 {
 	struct ul_message path = summary_path(&view->directory);
 	char *slash = strrchr(path.text, '/');
@@ -1195,7 +1195,7 @@ static void check_all(struct verification *found, struct view *view, struct refo
 	check_previous_files(found, view);
 	check_base(found, view);
 	check_checkpoints(found, view, again);
-	check_summary(found, view);
+	verify_summary(found, view);
 	int error = store_list(view->directory.fd, look_at_name, &leftovers);
 	if (error && !found->error)
 		found->error = error;

@@ -37,6 +37,8 @@ struct verification {
 /* Look at everything once. The files' state is of one moment only if nobody commits meanwhile: `*moved` says that somebody did, and
  * that what was found wrong may be due to it. 0, or a negative code and `why`. */
 int verify_once(struct verification *found, const char *log, bool *moved, struct ul_message *why);
+/* Of that the summary alone, beside the checkpoint of an open view: one file, or none if there is none to be. */
+void verify_summary(struct verification *found, struct view *view);
 void verification_clear(struct verification *found);
 
 #endif
