@@ -248,6 +248,23 @@ static void in_directory(const char *what)
 	assert_int_equal(system(command), 0);
 }
 
+/* All is folded anew: what is durable in the copy need not be in the file of which it was refused. */
+static void a_durable_copy_is_enough(void **state)
+{
+	(void)state;
+	empty_directory();
+	record_calls(1);
+	fail_calls(OS_SYNC_RANGE, 1, UINT32_MAX, EIO);
+	assert_int_equal(compact().calls, CALLS);
+	assert_true(is_there("*.1.seg"));
+	in_directory("find . -type f ! -name '*.seg' ! -name log.conf -delete");
+	fail_calls(OS_SYNC_RANGE, 1, UINT32_MAX, EIO);
+	expect_totals(1);
+	assert_int_equal(plan.seen, 0);
+	fail_nothing();
+	assert_false(is_there("*.2.seg"));
+}
+
 /* A lost fact file is made anew of all that it held, or not at all: also where the segment's header cannot be read, and only its name is known. */
 static void a_lost_day_waits_for_its_segment(void **state)
 {
@@ -538,6 +555,7 @@ int main(void)
 					   cmocka_unit_test(a_run_that_deletes),
 					   cmocka_unit_test(a_rebuild),
 					   cmocka_unit_test(a_failed_sync_is_not_repeated),
+					   cmocka_unit_test(a_durable_copy_is_enough),
 					   cmocka_unit_test(a_lost_day_waits_for_its_segment),
 					   cmocka_unit_test(a_writers_sync_is_waited_for),
 					   cmocka_unit_test(a_writers_sync_that_does_not_end_is_not_believed),
