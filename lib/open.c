@@ -20,22 +20,80 @@ enum {
 	HELD_COUNT = 512,
 	NAMES_MAX = 2048,
 	COUNT_MAX = 65536,
+	RETRY_COUNT_MAX = 20,
 	MS_MAX = 86400000, /* a day: beyond it, arithmetic in ns and the user's intent are both in doubt */
 };
 
 /* ---- options ---------------------------------------------------------------------------------------------- */
 
-static int read_options(struct usagelog_options *out, const struct usagelog_options *given)
+/* Values that log.conf can hold. */
+static int check_texts(const char *option, const char *const *texts, size_t count, bool are_paths,
+		       struct ul_message *why)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (!ul_conf_value_is_valid(texts[i]))
+			ul_message_set(why, "%s: has to be UTF-8 of 1 to %d bytes without control characters", option,
+				       UL_CONF_VALUE_BYTES_MAX);
+		else if (are_paths && texts[i][0] != '/')
+			ul_message_set(why, "%s: \"%s\" is not an absolute path", option, texts[i]);
+		if (why->text[0])
+			return -EINVAL;
+	}
+	return 0;
+}
+
+static int check_values(const struct usagelog_options *options, struct ul_message *why)
 {
 	static const uint32_t flags_known = USAGELOG_SYNCHRONOUS | USAGELOG_NO_HELPER | USAGELOG_ALLOW_ANY_FILESYSTEM |
 					    USAGELOG_MUST_EXIST | USAGELOG_NO_URING;
-	struct usagelog_options options = {0};
-	if (given && (given->size < sizeof(options.size) + sizeof(options.flags) || given->size > sizeof(options)))
+	const struct {
+		const char *option;
+		uint64_t value, least, most;
+	} numbers[] = {
+		{"flush_interval_ms", options->flush_interval_ms, 1, MS_MAX},
+		{"segment_size_bytes", options->segment_size_bytes, UL_SEGMENT_BYTES_MIN, UL_SEGMENT_BYTES_MAX},
+		{"retry_count_max", options->retry_count_max, 1, RETRY_COUNT_MAX},
+		{"retry_delay_ms", options->retry_delay_ms, 1, MS_MAX},
+		{"held_count_max", options->held_count_max, 1, COUNT_MAX},
+		{"names_max", options->names_max, 1, COUNT_MAX},
+		{"fallback_directory_count", options->fallback_directory_count, 0, UL_CONF_FALLBACKS_MAX},
+		{"group_by_count", options->group_by_count, 0, UL_CONF_GROUP_BY_MAX},
+	};
+	for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+		if (numbers[i].value < numbers[i].least || numbers[i].value > numbers[i].most) {
+			ul_message_set(why, "%s: has to be from %llu to %llu, not %llu", numbers[i].option,
+				       (unsigned long long)numbers[i].least, (unsigned long long)numbers[i].most,
+				       (unsigned long long)numbers[i].value);
+			return -EINVAL;
+		}
+	if (options->flags & ~flags_known) {
+		ul_message_set(why, "flags: 0x%x is not known to this version", options->flags & ~flags_known);
+		return -EINVAL;
+	}
+	if (options->time_zone && !ul_time_zone_is_known(options->time_zone)) {
+		ul_message_set(why,
+			       "time_zone: this machine knows none of this name; give an IANA name, as Europe/Berlin");
+		return -EINVAL;
+	}
+	int error = check_texts("fallback_directories", options->fallback_directories,
+				options->fallback_directory_count, true, why);
+	if (!error)
+		error = check_texts("summary_path", &options->summary_path, options->summary_path != NULL, false, why);
+	if (!error)
+		error = check_texts("group_by", options->group_by, options->group_by_count, false, why);
+	return error;
+}
+
+/* Defaults are filled in; whom to warn is known also where something is wrong. */
+static int read_options(struct usagelog_options *options, const struct usagelog_options *given, struct ul_message *why)
+{
+	*options = (struct usagelog_options){0};
+	if (given && (given->size < sizeof(options->size) + sizeof(options->flags) || given->size > sizeof(*options)))
 		return -EINVAL;
 	if (given)
-		memcpy(&options, given, given->size);
-	options.size = sizeof(options);
-#define DEFAULT(field, value) (options.field = options.field ? options.field : (value))
+		memcpy(options, given, given->size);
+	options->size = sizeof(*options);
+#define DEFAULT(field, value) (options->field = options->field ? options->field : (value))
 	DEFAULT(flush_interval_ms, FLUSH_INTERVAL_MS);
 	DEFAULT(flush_size_bytes, FLUSH_SIZE_BYTES);
 	DEFAULT(segment_size_bytes, SEGMENT_BYTES);
@@ -44,20 +102,11 @@ static int read_options(struct usagelog_options *out, const struct usagelog_opti
 	DEFAULT(held_count_max, HELD_COUNT);
 	DEFAULT(names_max, NAMES_MAX);
 #undef DEFAULT
-	options.segment_size_bytes = (options.segment_size_bytes + UL_PAGE_BYTES - 1) / UL_PAGE_BYTES * UL_PAGE_BYTES;
-	if (options.flags & ~flags_known || options.flush_interval_ms > MS_MAX || options.retry_delay_ms > MS_MAX ||
-	    options.retry_count_max > 20 || options.segment_size_bytes < UL_SEGMENT_BYTES_MIN ||
-	    options.segment_size_bytes > UL_SEGMENT_BYTES_MAX || options.held_count_max > COUNT_MAX ||
-	    options.names_max > COUNT_MAX || options.fallback_directory_count > UL_CONF_FALLBACKS_MAX ||
-	    options.group_by_count > UL_CONF_GROUP_BY_MAX)
-		return -EINVAL;
-	for (size_t i = 0; i < options.fallback_directory_count; i++)
-		if (options.fallback_directories[i][0] != '/')
-			return -EINVAL;
-	if (options.time_zone && !ul_time_zone_is_known(options.time_zone))
-		return -EINVAL;
-	*out = options;
-	return 0;
+	int error = check_values(options, why);
+	if (!error)
+		options->segment_size_bytes =
+			(options->segment_size_bytes + UL_PAGE_BYTES - 1) / UL_PAGE_BYTES * UL_PAGE_BYTES;
+	return error;
 }
 
 /* ---- warnings --------------------------------------------------------------------------------------------- */
@@ -174,16 +223,14 @@ static void make_fallbacks(usagelog *log)
 
 int usagelog_open(usagelog **out, const char *directory, const struct usagelog_options *given)
 {
-	struct ul_message why;
+	struct ul_message why = {""};
 	usagelog *log = ul_process_get();
 	if (!log)
 		return -ENOMEM;
 	log->directory.fd = -1;
-	int error = read_options(&log->options, given);
+	int error = read_options(&log->options, given, &why);
 	if (!error)
 		error = ul_directory_open_or_make(&log->directory, directory, &log->options, &why);
-	else
-		ul_message_set(&why, "an option is out of range");
 	if (error || why.text[0])
 		ul_warn(log, error, "%s", why.text);
 	if (!error)

@@ -107,10 +107,9 @@ USAGELOG_API const char *usagelog_version(void);
 
 /* ---- open and close -------------------------------------------------------------------------------------- */
 
-/* Warnings: something went wrong that the library goes on from. `error` as above, `message` a full sentence that
- * says what, where, why and what is done about it; it lives until the callback returns. Called on the helper's
- * thread or on the caller's, never on two at once for one handle, without locks of the library held. It must not call
- * the library on this handle. */
+/* Warnings: something went wrong that the library goes on from, or for which usagelog_open() failed. `error` as above, `message` a full sentence
+ * that says what, where, why and what is done about it; it lives until the callback returns. Called on the helper's thread or on the caller's,
+ * never on two at once for one handle, without locks of the library held. It must not call the library on this handle. */
 typedef void (*usagelog_warning_fn)(void *arg, int error, const char *message);
 
 enum usagelog_option_flags {
@@ -133,11 +132,11 @@ enum usagelog_option_flags {
 struct usagelog_options {
 	size_t size;                 /* bytes: sizeof(struct usagelog_options) */
 	uint32_t flags;              /* of enum usagelog_option_flags */
-	uint32_t flush_interval_ms;  /* sync this long after the first unsynced call; default 1,000 */
+	uint32_t flush_interval_ms;  /* sync this long after the first unsynced call; default 1,000, at most a day */
 	uint64_t flush_size_bytes;   /* sync when so much is not synced; default 1 MiB */
 	uint64_t segment_size_bytes; /* size of new segments: 64 KiB to 16 GiB, rounded up to 4 KiB; default 64 MiB */
-	uint32_t retry_count_max;    /* tries at a failing directory before the next one; default 3 */
-	uint32_t retry_delay_ms;     /* before the first retry, doubling; default 100 */
+	uint32_t retry_count_max;    /* tries at a failing directory before the next one; default 3, at most 20 */
+	uint32_t retry_delay_ms;     /* before the first retry, doubling; default 100, at most a day */
 	uint32_t held_count_max;     /* calls held in memory while no file can be had; default 512, at most 65,536 */
 	uint32_t names_max;          /* models and contexts that the handle keeps, default 2,048, at most 65,536 */
 	const char *time_zone;       /* (log) IANA name; days are cut in it; default the host's, else UTC */
@@ -158,9 +157,9 @@ struct usagelog_options {
  * May block on the disk, and allocates. Adopts a segment that another process left, or makes one, so that the first
  * record() waits for nothing. Several processes, and several handles of one process, may have one log open.
  *
- * 0: `*log` is open; the caller closes it. -EINVAL: options out of range. USAGELOG_ERROR_CONF_DAMAGED, _NEWER,
- * _CONTRADICTION, _FILESYSTEM, _NO_LOG: as above. -errno: the directory cannot be made or read. A segment that cannot be had (disk full)
- * is no error if a fallback can; else it is returned. After an error nothing is open, and a log that was there is as it was.
+ * 0: `*log` is open; the caller closes it. -EINVAL: an option cannot be as it is. USAGELOG_ERROR_CONF_DAMAGED, _NEWER, _CONTRADICTION, _FILESYSTEM,
+ * _NO_LOG: as above. -errno: the directory cannot be made or read. The warning callback is told more. A segment that cannot be had (disk full) is
+ * no error if a fallback can; else it is returned. After an error nothing is open, and a log that was there is as it was.
  */
 USAGELOG_API int usagelog_open(usagelog **log, const char *directory, const struct usagelog_options *options);
 

@@ -422,29 +422,6 @@ static void call_ids_stay_beside_their_calls(void **state)
 	}
 }
 
-static void options_are_checked(void **state)
-{
-	(void)state;
-	usagelog *log = NULL;
-	const struct usagelog_options bad[] = {
-		{.size = 3},
-		{.size = sizeof(bad[0]) + 8},
-		{.size = sizeof(bad[0]), .flags = 1U << 31},
-		{.size = sizeof(bad[0]), .segment_size_bytes = 4096},
-		{.size = sizeof(bad[0]), .segment_size_bytes = (uint64_t)1 << 40},
-		{.size = sizeof(bad[0]), .time_zone = "../../etc/passwd"},
-		{.size = sizeof(bad[0]), .time_zone = "Mars/Olympus"},
-		{.size = sizeof(bad[0]),
-		 .fallback_directories = (const char *const[]){"relative"},
-		 .fallback_directory_count = 1},
-		{.size = sizeof(bad[0]), .group_by_count = 17},
-	};
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-		assert_int_equal(usagelog_open(&log, path, &bad[i]), -EINVAL);
-	assert_null(log);
-	assert_int_equal(count_files(path, ""), 2); /* "." and "..": nothing was made */
-}
-
 static char warned[2048];
 
 static void keep_warning(void *arg, int error, const char *message)
@@ -452,6 +429,47 @@ static void keep_warning(void *arg, int error, const char *message)
 	(void)arg;
 	(void)error;
 	snprintf(warned, sizeof(warned), "%s", message);
+}
+
+static void options_are_checked(void **state)
+{
+	(void)state;
+	usagelog *log = NULL;
+	const char *const relative[] = {"relative"}, *const broken[] = {"a\nb"};
+	const struct {
+		struct usagelog_options options;
+		const char *told;
+	} bad[] = {
+		{{.size = 3}, ""},
+		{{.size = sizeof(bad[0].options) + 8}, ""},
+		{{.flags = 1U << 31}, "flags: 0x80000000 is not"},
+		{{.segment_size_bytes = 4096}, "segment_size_bytes: has to be from 65536 to 17179869184, not 4096"},
+		{{.segment_size_bytes = UINT64_MAX}, "segment_size_bytes: "},
+		{{.flush_interval_ms = UINT32_MAX}, "flush_interval_ms: "},
+		{{.retry_delay_ms = UINT32_MAX}, "retry_delay_ms: "},
+		{{.retry_count_max = 21}, "retry_count_max: "},
+		{{.held_count_max = 65537}, "held_count_max: "},
+		{{.names_max = 65537}, "names_max: has to be from 1 to 65536, not 65537"},
+		{{.time_zone = "../../etc/passwd"}, "time_zone: "},
+		{{.time_zone = "Mars/Olympus"}, "time_zone: "},
+		{{.fallback_directories = relative, .fallback_directory_count = 1},
+		 "fallback_directories: \"relative\" is not"},
+		{{.fallback_directories = relative, .fallback_directory_count = 9}, "fallback_directory_count: "},
+		{{.summary_path = ""}, "summary_path: "},
+		{{.group_by = broken, .group_by_count = 1}, "group_by: "},
+		{{.group_by_count = 17}, "group_by_count: "},
+	};
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		struct usagelog_options options = bad[i].options;
+		options.size = options.size ? options.size : sizeof(options);
+		options.warning = keep_warning;
+		warned[0] = '\0';
+		assert_int_equal(usagelog_open(&log, path, &options), -EINVAL);
+		assert_memory_equal(warned, bad[i].told, strlen(bad[i].told));
+		assert_int_equal(!warned[0], !bad[i].told[0]);
+	}
+	assert_null(log);
+	assert_int_equal(count_files(path, ""), 2); /* "." and "..": nothing was made */
 }
 
 static void options_that_contradict_the_log(void **state)
