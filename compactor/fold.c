@@ -152,27 +152,32 @@ static void resolve_model(struct fold *fold, struct meaning *meaning)
 	if (bytes < 0)
 		return;
 	size_t provider_bytes = strlen(text);
+	lock_names(fold);
 	meaning->first = names_intern(fold->names, text, provider_bytes);
 	meaning->second = names_intern(fold->names, text + provider_bytes + 1, (size_t)bytes - provider_bytes - 1);
+	unlock_names(fold);
 }
 
 static void resolve_context(struct fold *fold, struct meaning *meaning)
 {
-	char text[UL_CONTEXT_BYTES_MAX], dimensions[UL_CONTEXT_BYTES_MAX], name[UL_NAME_BYTES_MAX + 1];
+	char text[UL_CONTEXT_BYTES_MAX], dimensions[UL_CONTEXT_BYTES_MAX];
+	char operation[UL_NAME_BYTES_MAX + 1], service_tier[UL_NAME_BYTES_MAX + 1], error_type[UL_NAME_BYTES_MAX + 1];
 	const struct ul_conf *conf = fold->conf;
 	ssize_t bytes = group_text(fold->reader, (uint32_t)meaning->slot, UL_CLASS_CONTEXT, text);
 	meaning->first = NAME_NO_DIMENSIONS;
 	meaning->second = NAME_EMPTY;
 	if (bytes < 0)
 		return;
-	size_t length = ul_context_dimensions(text, (size_t)bytes, (const char *const *)conf->group_by,
-					      conf->group_by_count, dimensions);
-	meaning->first = names_intern(fold->names, dimensions, length);
-	length = ul_context_string(text, (size_t)bytes, "operation", name);
-	meaning->second = names_intern(fold->names, name, length);
-	meaning->error = ul_context_string(text, (size_t)bytes, "error_type", name) > 0;
-	length = ul_context_string(text, (size_t)bytes, "service_tier", name);
-	meaning->service_tier = names_intern(fold->names, name, length);
+	size_t dimensions_bytes = ul_context_dimensions(text, (size_t)bytes, (const char *const *)conf->group_by,
+							conf->group_by_count, dimensions);
+	size_t operation_bytes = ul_context_string(text, (size_t)bytes, "operation", operation);
+	size_t service_tier_bytes = ul_context_string(text, (size_t)bytes, "service_tier", service_tier);
+	meaning->error = ul_context_string(text, (size_t)bytes, "error_type", error_type) > 0;
+	lock_names(fold);
+	meaning->first = names_intern(fold->names, dimensions, dimensions_bytes);
+	meaning->second = names_intern(fold->names, operation, operation_bytes);
+	meaning->service_tier = names_intern(fold->names, service_tier, service_tier_bytes);
+	unlock_names(fold);
 	if (meaning->service_tier > UL_PRICE_KEY_NAME)
 		fold->error = -EOVERFLOW;
 }
@@ -187,9 +192,7 @@ static struct meaning *find_meaning(struct fold *fold, struct table *table, uint
 		return NULL;
 	}
 	if (!meaning->known) {
-		lock_names(fold);
 		resolve(fold, meaning);
-		unlock_names(fold);
 		meaning->known = 1;
 	}
 	return meaning;

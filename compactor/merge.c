@@ -521,6 +521,29 @@ static void note_named(struct group_reader *reader, uint32_t index, uint32_t num
 	reader->named[index][page / 64] |= (uint64_t)1 << page % 64;
 }
 
+/* A slot of one file. Its page is kept, as the next slot to be asked for is often there too: what is valid stays so, and what is not is read again. */
+static int ask_file(struct group_reader *reader, uint32_t index, uint32_t number, struct ul_slot *slot,
+		    enum ul_slot_state *state)
+{
+	const struct ul_reader *file = &reader->readers[index];
+	uint32_t i = number % UL_PAGE_SLOTS, first = number - i;
+	if (reader->asked_first == first && reader->asked_file == index) {
+		*slot = reader->asked[i];
+		*state = ul_slot_classify(slot, file->seed, number);
+		if (*state == UL_SLOT_VALID)
+			return 0;
+	}
+	reader->asked_first = 0;
+	int error = ul_reader_read(file, first, UL_PAGE_SLOTS, reader->asked);
+	if (error)
+		return error;
+	reader->asked_first = first;
+	reader->asked_file = index;
+	*slot = reader->asked[i];
+	*state = ul_reader_classify(file, number, slot);
+	return 0;
+}
+
 bool group_slot(struct group_reader *reader, uint32_t number, struct ul_slot *slot)
 {
 	/* Not the end that the files had when they were opened: what a call of a live writer names may lie beyond it. */
@@ -528,10 +551,11 @@ bool group_slot(struct group_reader *reader, uint32_t number, struct ul_slot *sl
 		return false;
 	int error = 0;
 	for (uint32_t i = 0; i < reader->reader_count; i++) {
-		int failed = ul_reader_read(&reader->readers[i], number, 1, slot);
+		enum ul_slot_state state;
+		int failed = ask_file(reader, i, number, slot, &state);
 		if (failed)
 			error = failed;
-		if (failed || ul_reader_classify(&reader->readers[i], number, slot) != UL_SLOT_VALID)
+		if (failed || state != UL_SLOT_VALID)
 			continue;
 		note_named(reader, i, number, slot);
 		return true;

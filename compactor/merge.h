@@ -79,6 +79,9 @@ struct group_reader {
 	uint64_t **named;      /* the same of slots that were asked for by number: a bit for each page */
 	uint32_t reader_count;
 	uint32_t first_slot, end_slot;
+	struct ul_slot
+		asked[UL_PAGE_SLOTS]; /* the page of the last slot that was asked for by number, as one file had it */
+	uint32_t asked_first, asked_file; /* 0: none */
 	int error; /* a slot that was asked for by number could not be read: what it would have said is not known */
 	group_bad_fn bad; /* NULL: nobody is told */
 	void *bad_arg;

@@ -505,12 +505,19 @@ struct ul_json_span ul_json_parse(const char *text, size_t bytes)
 
 /* The functions from here on see only text that ul_json_parse() found to be right. */
 
+/* To the quote that no odd number of backslashes stands before. */
 static const char *skip_string(const char *at, const char *end)
 {
-	for (at++; at < end && *at != '"'; at++)
-		if (*at == '\\')
-			at++;
-	return at < end ? at + 1 : end;
+	const char *quote, *from = at + 1;
+	do {
+		quote = memchr(from, '"', (size_t)(end - from));
+		if (!quote)
+			return end;
+		for (at = quote; at > from && at[-1] == '\\';)
+			at--;
+		from = quote + 1;
+	} while ((quote - at) % 2);
+	return quote + 1;
 }
 
 static const char *skip_container(const char *at, const char *end)

@@ -260,6 +260,11 @@ static void finds_members_by_their_unescaped_name(void **state)
 	assert_int_equal(ul_json_member(span, "abc").type, UL_JSON_END);
 	assert_int_equal(ul_json_member(span, "b").type, UL_JSON_END);
 	assert_int_equal(ul_json_member(parse("{}"), "a").type, UL_JSON_END);
+	/* Quotes that end a string, and such that do not. */
+	span = parse("{\"a\\\\\":\"\\\"\",\"\\\\\":[\"\\\\\\\"]\",\"\\\\\"],\"b\":\"\\\\\",\"c\":7}");
+	assert_memory_equal(ul_json_member(span, "a\\").text, "\"\\\"\"", 4);
+	assert_int_equal(ul_json_member(span, "\\").bytes, strlen("[\"\\\\\\\"]\",\"\\\\\"]"));
+	assert_memory_equal(ul_json_member(span, "c").text, "7", 1);
 }
 
 static void unescapes(void **state)
