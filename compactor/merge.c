@@ -20,11 +20,11 @@ const char *segment_directory_path(const struct ul_directory *directory, const s
 }
 
 /* A sync of this boot was begun and not ended well, and nobody is there to see to it (FORMAT.md 3.2, 3.6). After a reboot the file
- * holds what the disk has, and there is nothing to rescue. */
+ * holds what the disk has, and there is nothing to rescue; where it cannot be told, it may be this boot. */
 static bool needs_rescue(const struct ul_reader *reader)
 {
 	return ul_reader_sync_is_set(reader) && !reader->header.generation && ul_reader_is_original(reader) &&
-	       ul_reader_of_this_boot(reader) == 1 && !ul_reader_has_writer(reader);
+	       ul_reader_of_this_boot(reader) && !ul_reader_has_writer(reader);
 }
 
 static uint32_t used_end(const struct ul_reader *reader)
@@ -652,7 +652,7 @@ static int sync_file(const struct group_reader *reader, uint32_t index)
 		return os_sync(one->fd);
 	}
 	/* What an earlier boot, or a copy, says of syncs is over. */
-	bool asks = ul_reader_is_original(one) && ul_reader_of_this_boot(one) == 1;
+	bool asks = ul_reader_is_original(one) && ul_reader_of_this_boot(one);
 	int error = asks ? ask_writer(fd, one) : 0;
 	if (!error)
 		error = os_map(&address, (size_t)found.st_size, fd, 0, false);

@@ -362,6 +362,31 @@ static void leave_sync(void)
 	assert_int_equal(status, 0);
 }
 
+static bool boot_is_unknown;
+int __real_os_boot_id(uint8_t id[16]);
+int __wrap_os_boot_id(uint8_t id[16]);
+
+int __wrap_os_boot_id(uint8_t id[16])
+{
+	return boot_is_unknown ? -EACCES : __real_os_boot_id(id);
+}
+
+/* Without /proc, say: what a sync that was cut off may have left out is not folded until it is known to be on the disk. */
+static void a_boot_that_is_not_known(void **state)
+{
+	(void)state;
+	empty_directory();
+	leave_sync();
+	boot_is_unknown = true;
+	struct outcome totals = compact();
+	boot_is_unknown = false;
+	assert_int_equal(totals.calls, 0);
+	totals = compact();
+	assert_int_equal(totals.error, 0);
+	assert_int_equal(totals.calls, 1);
+	assert_true(is_there("*.1.seg"));
+}
+
 /* Somebody has a lock for a moment, whichever: no run that says that it did all leaves the calls of that segment out. */
 static void a_lock_that_is_held_for_a_moment(void **state)
 {
@@ -561,6 +586,7 @@ int main(void)
 					   cmocka_unit_test(a_writers_sync_is_waited_for),
 					   cmocka_unit_test(a_writers_sync_that_does_not_end_is_not_believed),
 					   cmocka_unit_test(a_segment_that_its_writer_gave_up_is_not_believed),
+					   cmocka_unit_test(a_boot_that_is_not_known),
 					   cmocka_unit_test(a_lock_that_is_held_for_a_moment),
 					   cmocka_unit_test(a_file_whose_name_leads_elsewhere_is_kept),
 					   cmocka_unit_test(an_id_that_comes_with_its_call),

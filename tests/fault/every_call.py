@@ -106,7 +106,7 @@ class EveryCall(Member):
         host.wait_for(calls)
         host.kill()
 
-    def keep(self, name):
+    def keep_template(self, name):
         shutil.copytree(self.work, self.path("templates", name))
 
     def make_templates(self):
@@ -121,13 +121,13 @@ class EveryCall(Member):
         os.mkdir(self.work)
         self.usagelog("import", "--format", "csv", self.rows("other.csv", ("01-07",)))
         self.usagelog("compact")
-        self.keep("other")
+        self.keep_template("other")
         shutil.rmtree(self.log)
         shutil.move(self.path("other-log"), self.log)
-        self.keep("folded")
+        self.keep_template("folded")
         self.dead_host(1, "--fallback", self.fallback)
         self.usagelog("import", "--format", "csv", self.rows("second.csv", ("01-06", "01-09")))
-        self.keep("new")
+        self.keep_template("new")
         # Old enough to be deleted.
         shutil.rmtree(self.work)
         shutil.copytree(self.path("templates", "new"), self.work)
@@ -137,33 +137,33 @@ class EveryCall(Member):
             if name.endswith(".seg"):
                 os.utime(os.path.join(self.log, name), (1, 1))
         self.usagelog("import", "--format", "csv", self.rows("third.csv", ("01-10",)))
-        self.keep("old")
+        self.keep_template("old")
         self.usagelog("compact")
-        self.keep("pruned")
+        self.keep_template("pruned")
         # What was written last is damaged: the checkpoint, a fact file, a segment's page.
         shutil.rmtree(self.work)
         shutil.copytree(self.path("templates", "new"), self.work)
         self.usagelog("compact")
         self.spoil("checkpoint", 100)
-        self.keep("no_checkpoint")
+        self.keep_template("no_checkpoint")
         shutil.rmtree(self.work)
         shutil.copytree(self.path("templates", "new"), self.work)
         self.usagelog("compact")
         self.spoil(next(name for name in sorted(os.listdir(self.log)) if name.endswith(".facts")), 100)
         open(os.path.join(self.log, "checkpoint.new"), "wb").close()
         open(os.path.join(self.log, "0" * 32 + ".tmp"), "wb").close()
-        self.keep("no_facts")
+        self.keep_template("no_facts")
         shutil.rmtree(self.work)
         shutil.copytree(self.path("templates", "new"), self.work)
         os.unlink(os.path.join(self.log, "log.conf"))
-        self.keep("no_conf")
+        self.keep_template("no_conf")
         shutil.rmtree(self.work)
         # So many calls that threads share the fold.
         os.mkdir(self.work)
         host = Host(self.log, 5, "--segment", str(16 << 20), "--interval", "1000")
         host.wait_for(150000)
         host.kill()
-        self.keep("big")
+        self.keep_template("big")
         shutil.rmtree(self.work)
 
     def spoil(self, name, at):
@@ -233,7 +233,7 @@ class EveryCall(Member):
             found.append(Scenario(FAULTS, template, arguments, given))
         self.use(None)
         self.usagelog("import", "--format", "csv", many)
-        self.keep("many")
+        self.keep_template("many")
         # By hand, as the program refuses it: a name of the log's own files.
         self.usagelog("config", "summary_path", self.path("work", "kcol"))
         with open(os.path.join(self.log, "log.conf"), "r+b") as file:
@@ -241,7 +241,7 @@ class EveryCall(Member):
             text = text[:text.rindex(b"checksum")].replace(b"kcol", b"lock")
             file.seek(0)
             file.write(text + b"checksum %016x\n" % xxhash.xxh3_64_intdigest(text))
-        self.keep("aside")
+        self.keep_template("aside")
         found += [Scenario(FAULTS, "many", ["compact"]), Scenario(FAULTS, "aside", ["compact"]), Scenario(FAULTS, "big", ["compact"], only="compactor/pass.c")]
         write, rename, synced = (self.kinds[name] for name in ("OS_WRITE", "OS_RENAME", "OS_SYNC"))
         for world in ((f"k{write}:1:1:28",), (f"k{rename}:1:1:5",), (f"k{synced}:1:1:5",), ("compactor/merge.c os_open(:1:9:13",)):
