@@ -85,10 +85,12 @@ static void print_warnings(const struct import_run *run)
 	if (undated)
 		complain("%s call%s no time: counted when the file was last changed; --time says another one",
 			 show(undated).text, undated == 1 ? " says" : "s say");
-	if (run->missing)
-		complain("%s file%s below the directories given %s of no format that import recognizes, or cannot be "
-			 "read",
-			 show(run->missing).text, plural(run->missing), run->missing == 1 ? "is" : "are");
+	if (run->unknown)
+		complain("%s file%s below the directories given %s of no format that import recognizes",
+			 show(run->unknown).text, plural(run->unknown), run->unknown == 1 ? "is" : "are");
+	if (run->unread)
+		complain("%s file%s below the directories given could not be read; import them again",
+			 show(run->unread).text, plural(run->unread));
 	if (run->contradictions)
 		complain("%s of the old tracker's totals %s less than its calls come to, and %s left out",
 			 show(run->contradictions).text, run->contradictions == 1 ? "is" : "are",
@@ -137,7 +139,7 @@ static int import_all(struct import_run *run, struct import_log *log)
 	if (status)
 		return status;
 	print_result(run, &begin);
-	return run->refused || log->changed ? STATUS_PART : STATUS_DONE;
+	return run->refused || run->unread || log->changed ? STATUS_PART : STATUS_DONE;
 }
 
 static int import_into(struct import_run *run, const char *path)

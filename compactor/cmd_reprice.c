@@ -11,6 +11,9 @@
 #include "os.h"
 #include "price_files.h"
 
+/* There was no memory to say what changed. */
+static bool untold;
+
 /* What calls of a model came to before and after. */
 struct repriced {
 	struct ul_sum before, after;
@@ -80,6 +83,7 @@ static void print_changes(const struct compact_result *result, struct names *nam
 	struct repriced *pairs = pair_sums(result, &count);
 	if (!pairs) {
 		complain("no memory to say by model what changed; it is committed");
+		untold = true;
 		return;
 	}
 	if (count) {
@@ -122,7 +126,7 @@ static int run_files(const char *log, struct folding *folding, char **paths, int
 		status = folding_run_log(log, folding);
 	}
 	price_map_clear(&map);
-	return status;
+	return status == STATUS_DONE && untold ? STATUS_PART : status;
 }
 
 static int run(const struct command *command, const char *log, int argc, char **argv)

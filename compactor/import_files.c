@@ -54,13 +54,18 @@ static int walk_entry(struct import_files *files, int directory, const char *nam
 {
 	struct stat found;
 	size_t before = strlen(path);
-	if (*name == '.' || os_stat_at(directory, name, &found))
+	if (*name == '.')
 		return 0;
 	if (snprintf(path + before, PATH_BYTES - before, "/%s", name) >= (int)(PATH_BYTES - before)) {
 		path[before] = '\0';
 		return -ENAMETOOLONG;
 	}
-	int error = 0;
+	int error = os_stat_at(directory, name, &found);
+	if (error) {
+		found.st_mode = 0;
+		/* Gone since it was listed. */
+		error = error == -ENOENT ? 0 : error;
+	}
 	if (S_ISREG(found.st_mode) && is_wanted(name))
 		error = add_file(files, path, true);
 	if (S_ISDIR(found.st_mode)) {

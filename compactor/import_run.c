@@ -121,34 +121,42 @@ static void close_file(struct import_run *run)
 		import_source_close(&file->source);
 }
 
-/* The file at hand, as one text: malloc'd. NULL after a message, but for what is too long if `quiet`. */
-static char *read_whole(struct import_run *run, size_t *bytes, bool quiet)
+/* The file at hand, as one text: malloc'd. 0, -EFBIG (too long for that), or another negative code. */
+static int read_whole(struct import_run *run, char **out, size_t *bytes)
 {
 	size_t room = 65536, used = 0;
-	char *text = import_source_rewind(&this_file(run)->source) ? NULL : os_reallocate(NULL, room, 1);
+	int error = import_source_rewind(&this_file(run)->source);
+	char *text = error ? NULL : os_reallocate(NULL, room, 1);
 	ssize_t got = 1;
-	while (text && got > 0 && used < DOCUMENT_BYTES_MAX) {
+	if (!error && !text)
+		error = -ENOMEM;
+	while (!error && got > 0) {
 		if (used == room) {
 			char *more = os_reallocate(text, 2 * room, 1);
-			if (!more)
-				break;
-			text = more;
+			text = more ? more : text;
 			room *= 2;
+			error = more ? 0 : -ENOMEM;
 		}
-		got = os_read_next(this_file(run)->source.fd, text + used, room - used);
-		if (got > 0)
+		if (!error)
+			got = os_read_next(this_file(run)->source.fd, text + used, room - used);
+		if (!error && got > 0)
 			used += (size_t)got;
+		if (!error && (got < 0 || used >= DOCUMENT_BYTES_MAX))
+			error = got < 0 ? (int)got : -EFBIG;
 	}
-	if (text && !got) {
-		*bytes = used;
-		return text;
-	}
-	if (!quiet)
-		complain(used >= DOCUMENT_BYTES_MAX ? "%s: is one JSON text of more than 256 MiB, which is too long"
-						    : "%s: cannot be read to its end, or there is no memory",
-			 file_name(run));
-	free(text);
-	return NULL;
+	if (error)
+		free(text);
+	*out = error ? NULL : text;
+	*bytes = used;
+	return error;
+}
+
+static int complain_unread(struct import_run *run, int error)
+{
+	complain(error == -EFBIG ? "%s: is one JSON text of more than 256 MiB, which is too long"
+				 : "%s: cannot be read: %s",
+		 file_name(run), strerror(-error));
+	return STATUS_FILES;
 }
 
 static bool is_blank(const struct line *line)
@@ -187,23 +195,25 @@ static bool is_csv(struct import_run *run, struct line *line)
 	return any;
 }
 
-/* The whole file, if it is one JSON text. */
-static const struct import_format *recognize_whole(struct import_run *run)
+/* The whole file, if it is one JSON text: of what format, and is it one? 0, or a negative code if it cannot be read. */
+static int recognize_whole(struct import_run *run, const struct import_format **format, bool *json)
 {
 	size_t bytes;
-	bool json;
-	char *text = read_whole(run, &bytes, true);
-	const struct import_format *format = text ? import_formats_find(&run->formats, text, bytes, &json) : NULL;
+	char *text;
+	int error = read_whole(run, &text, &bytes);
+	*json = false;
+	*format = error ? NULL : import_formats_find(&run->formats, text, bytes, json);
 	free(text);
-	return format;
+	return error == -EFBIG ? 0 : error;
 }
 
-/* By its lines, and where the first one is no whole JSON text, as a whole first. */
-static bool recognize_lines(struct import_run *run, struct import_file *file)
+/* By its lines, and where the first one is no whole JSON text, as a whole first. 1; 0: it is nothing known; or a negative code: it cannot be read. */
+static int recognize_lines(struct import_run *run, struct import_file *file)
 {
 	struct line line;
 	bool first = true;
-	for (unsigned taken = 0; taken < LINES_LOOKED_AT && lines_next(run->lines, &line) > 0; taken++) {
+	int got = 1;
+	for (unsigned taken = 0; taken < LINES_LOOKED_AT && (got = lines_next(run->lines, &line)) > 0; taken++) {
 		bool json = false;
 		if (is_blank(&line))
 			continue;
@@ -212,11 +222,13 @@ static bool recognize_lines(struct import_run *run, struct import_file *file)
 			if (!line.too_long && *line.text == '{')
 				file->format = import_formats_find(&run->formats, line.text, line.bytes, &json);
 			if (!json) {
-				file->format = recognize_whole(run);
+				int error = recognize_whole(run, &file->format, &json);
 				file->lines = !file->format;
 				/* Reading it has moved the file. */
-				if (!file->format && begin_lines(run))
-					return false;
+				if (!error && !file->format)
+					error = begin_lines(run) ? -EIO : 0;
+				if (error)
+					return error;
 				first = false;
 				if (!file->format)
 					continue;
@@ -225,17 +237,17 @@ static bool recognize_lines(struct import_run *run, struct import_file *file)
 			file->format = import_formats_find(&run->formats, line.text, line.bytes, &json);
 		}
 		if (file->format || (!line.too_long && is_own_line(run, &line)))
-			return true;
+			return 1;
 		file->csv = first && is_csv(run, &line);
 		if (file->csv)
-			return true;
+			return 1;
 		first = false;
 	}
-	return false;
+	return got < 0 ? got : 0;
 }
 
-/* What a file is that the user says the format of: lines, unless its first line is not a whole JSON text. */
-static void look_at_shape(struct import_run *run, struct import_file *file)
+/* What a file is that the user says the format of: lines, unless its first line is not a whole JSON text. 0, or a negative code: it cannot be read. */
+static int look_at_shape(struct import_run *run, struct import_file *file)
 {
 	struct line line;
 	bool json = true;
@@ -247,14 +259,12 @@ static void look_at_shape(struct import_run *run, struct import_file *file)
 	else if (got > 0)
 		import_formats_find(&run->formats, line.text, line.bytes, &json);
 	file->lines = true;
-	if (json)
-		return;
-	size_t bytes;
-	char *text = read_whole(run, &bytes, true);
-	if (text)
-		import_formats_find(&run->formats, text, bytes, &json);
-	free(text);
+	if (got < 0 || json)
+		return got < 0 ? got : 0;
+	const struct import_format *any;
+	int error = recognize_whole(run, &any, &json);
 	file->lines = !json;
+	return error;
 }
 
 static int check_paths(struct import_run *run);
@@ -270,10 +280,11 @@ static int recognize(struct import_run *run, const char *name)
 	int status = begin_lines(run);
 	if (status)
 		return status;
-	if (file->format)
-		look_at_shape(run, file);
-	else if (!name && !recognize_lines(run, file)) {
-		run->missing++;
+	int found = file->format ? look_at_shape(run, file) : name ? 1 : recognize_lines(run, file);
+	if (found < 0)
+		return complain_unread(run, found);
+	if (!file->format && !found) {
+		run->unknown++;
 		if (!file->below)
 			complain("%s: is of no format that import recognizes; say it with --format, or what its "
 				 "members or columns are with --map; see usagelog import --help",
@@ -297,10 +308,6 @@ static int look_at_file(struct import_run *run, const char *format)
 	bool once = !run->twice && (csv || (format && !strcmp(format, "jsonl") && !run->map.given));
 	struct import_file *file = this_file(run);
 	int status = open_file(run, run->at, !once);
-	if (status && file->below) {
-		run->missing++;
-		return 0;
-	}
 	if (!status && once && !file->source.seekable) {
 		file->csv = csv;
 		file->lines = true;
@@ -308,7 +315,10 @@ static int look_at_file(struct import_run *run, const char *format)
 		status = recognize(run, format);
 	}
 	close_file(run);
-	return status;
+	/* The others are taken all the same. */
+	bool unread = file->below && status == STATUS_FILES;
+	run->unread += unread;
+	return unread ? 0 : status;
 }
 
 int import_run_recognize(struct import_run *run, const char *format)
@@ -316,10 +326,10 @@ int import_run_recognize(struct import_run *run, const char *format)
 	size_t kept = 0;
 	int status = 0;
 	for (size_t i = 0; i < run->files.count && !status; i++) {
-		uint64_t missing = run->missing;
+		uint64_t left_out = run->unknown + run->unread;
 		run->at = i;
 		status = look_at_file(run, format);
-		if (run->missing > missing && !status) {
+		if (run->unknown + run->unread > left_out && !status) {
 			import_file_clear(&run->files.files[i]);
 			continue;
 		}
@@ -592,9 +602,10 @@ static int take_whole(struct import_run *run, struct import_reader *reader)
 {
 	size_t bytes;
 	struct refusal why;
-	char *text = read_whole(run, &bytes, false);
-	if (!text)
-		return run->status = STATUS_FILES;
+	char *text;
+	int error = read_whole(run, &text, &bytes);
+	if (error)
+		return run->status = complain_unread(run, error);
 	run->text = text;
 	if (run->files.files[run->at].format == &format_tracker)
 		take_tracker(run, reader, text, bytes);
@@ -633,10 +644,8 @@ static int take_header(struct import_run *run)
 {
 	struct line header;
 	int got = lines_next(run->lines, &header);
-	if (got < 0) {
-		complain("%s: cannot be read: %s", file_name(run), strerror(-got));
-		return STATUS_FILES;
-	}
+	if (got < 0)
+		return complain_unread(run, got);
 	if (!got) {
 		complain("%s: has no header line, so nothing was recorded: CSV begins with a line of column names",
 			 file_name(run));

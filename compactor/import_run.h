@@ -45,8 +45,9 @@ struct import_run {
 	bool gather;
 	int status;
 
-	uint64_t refused, missing; /* `missing`: files that could not be read */
-	uint64_t unended;          /* the number of a last line of CSV that has no line end and was added */
+	uint64_t refused;
+	uint64_t unknown, unread; /* files below directories: of no format that is known; that could not be read */
+	uint64_t unended;         /* the number of a last line of CSV that has no line end and was added */
 	uint64_t balances, contradictions, gaps;
 	struct import_counts counts[IMPORT_FORMATS + 1]; /* by format; the last: CSV and lines of JSON by a map */
 };

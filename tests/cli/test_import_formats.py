@@ -151,6 +151,18 @@ class Samples(FormatTest):
             self.assertEqual(added, 0, name)
         self.assertEqual(len(self.dump()), before)
 
+    def test_one_that_cannot_be_read(self):
+        """Below a directory the others are taken, and the status says that this was not all."""
+        os.chmod(self.sample("litellm.jsonl"), 0)
+        # A root that has to ask like all others.
+        humble = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.getuid() == 0 else []
+        done = subprocess.run([*humble, support.BIN, "import", self.samples], env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("litellm.jsonl: cannot be opened: Permission denied", done.stderr)
+        self.assertIn("1 file below the directories given could not be read; import them again", done.stderr)
+        expected = sum((EXPECTED[name][0] for name in EXPECTED if name not in ("otlp.json", "litellm.jsonl")), [])
+        self.assertEqual(self.counts(done.stdout)[0], len(expected) + 4)
+
     def test_csv(self):
         spec = ("--map", "time=When,model=Engine,input_tokens=Prompt tokens,cache_read_tokens=Of these cached,"
                          "output_tokens=Answer tokens,cost_usd=USD", "--input-includes-cache", "--provider", "openai")
