@@ -10,9 +10,10 @@ passed=0 failed=0 skipped=0
 # Addresses that are not randomized, which the thread sanitizer wants with newer kernels; some containers do not allow it.
 fixed=(env)
 setarch -R true 2>/dev/null && fixed=(setarch -R)
-# Disks are for the release build's tests: those of the others have /tmp in memory, where that is allowed, and wait for none.
-in_memory=(unshare --mount sh -c 'mount -t tmpfs tmpfs /tmp && exec "$@"' sh)
-"${in_memory[@]}" true 2>/dev/null || in_memory=()
+# What is of files and not of disks has /tmp in memory, where that is allowed, and waits for no disk. A tree below /tmp stays in sight.
+in_memory=(unshare --mount sh -c 'exec 9<"$1" && mount -t tmpfs tmpfs /tmp &&
+	{ [ -e "$1" ] || { mkdir -p "$1" && mount --no-canonicalize --bind /proc/self/fd/9 "$1"; }; } && exec 9<&- && cd "$PWD" && shift && exec "$@"' sh "$PWD")
+"${in_memory[@]}" test -e tests/all.sh 2>/dev/null || in_memory=()
 # Fewer of what is done the same way thousands of times; ctest by itself does all. And more tests at a time than processors: some only wait.
 export USAGELOG_KILL_STEP=32 USAGELOG_SEGMENTS=2000
 at_once=$((jobs + 1))
@@ -40,12 +41,12 @@ count() {
 	sed -n '/<testsuite /,/>/s/.*[[:space:]]'"$2"'="\([0-9]*\)".*/\1/p' "$1" | head -n 1
 }
 
-# check CONFIG [CTEST OPTION]...: run the tests of a build and add them to the sum.
+# check CONFIG disk|memory [CTEST OPTION]...: run the tests of a build and add them to the sum.
 check() {
-	local config=$1 report=$results/$1.xml all bad left
-	local place=("${in_memory[@]}")
-	[ "$config" != release ] || place=()
-	shift
+	local config=$1 report=$results/$1.$2.xml all bad left
+	local place=()
+	[ "$2" = disk ] || place=("${in_memory[@]}")
+	shift 2
 	echo "== test $config"
 	# ctest's status says no more than its report, from which the failures are counted.
 	(cd "build/$config" && "${place[@]}" "${fixed[@]}" ctest -j "$at_once" --output-on-failure --output-junit "$report" "$@") || true
@@ -68,29 +69,30 @@ check_required() {
 		*/*) [ "${name%/*}" = "$config" ] || continue ;;
 		*) [ "$config" = release ] || continue ;;
 		esac
-		grep -q "<testcase name=\"${name#*/}\".* status=\"\(run\|fail\)\"" "$results/$config.xml" ||
+		grep -q "<testcase name=\"${name#*/}\".* status=\"\(run\|fail\)\"" "$results/$config".*.xml ||
 			fail "$name stands in tests/required.txt but did not run"
 	done <tests/required.txt
 }
 
 if build release; then
 	tests/page/install.sh build/release/tests/page || fail "what drives a browser cannot be installed"
-	check release
+	check release disk -L 'lib|campaign|bench|data'
+	check release memory -LE 'lib|campaign|bench|data'
 	check_required release
 fi
 # Without what waits more than it works, what does the same thousands of times, as the fuzzers do, and what is Python's or reads its own text.
 if build asan; then
-	check asan -LE 'bench|campaign|oracle' -E \
+	check asan memory -LE 'bench|campaign|oracle' -E \
 		'fuzz_|progress|crowd|flips|killed|real_data|_syscall|each_step|retention|reprice$|python_storage|cli_import$|test_report$|cli_(command_line|man_page|completion|exit_codes|prices|watch)'
 	check_required asan
 fi
 # Races are in what has threads: the library, and the fold, which the unit tests have. Faults of a run meet no other thread.
 if build tsan; then
-	check tsan -L 'unit|lib' -LE 'bench' -E 'test_csv|test_limits$|(limits|thread_ends|clock)_syscall$'
+	check tsan memory -L 'unit|lib' -LE 'bench' -E 'test_csv|test_limits$|(limits|thread_ends|clock)_syscall$'
 fi
 # The other compiler.
 if build clang; then
-	check clang -L 'unit|lib' -LE 'bench' -E 'each_step|_syscall$'
+	check clang memory -L 'unit|lib' -LE 'bench' -E 'each_step|_syscall$'
 fi
 # The other architecture, where its compiler, emulator and libraries can be had. The emulator has no io_uring, so that the tests without
 # it would only be the same once more.
@@ -102,12 +104,12 @@ if [ "$status" -eq 77 ]; then
 elif [ "$status" -ne 0 ]; then
 	fail "the libraries for aarch64 cannot be unpacked"
 elif build aarch64; then
-	check aarch64 -L 'unit|lib' -E 'test_limits|_syscall$' -LE 'bench'
+	check aarch64 memory -L 'unit|lib' -E 'test_limits|_syscall$' -LE 'bench'
 	check_required aarch64
 fi
 # Fuzzers that really run, if only for a moment, and from the same seed: new inputs are sought by tests/campaign.sh.
 if build fuzz fuzzers; then
-	check fuzz -R '^campaign_fuzz_'
+	check fuzz memory -R '^campaign_fuzz_'
 fi
 
 echo "$passed passed, $failed failed, $skipped skipped"
