@@ -179,6 +179,16 @@ void ul_guard_renew(void)
 	pthread_mutex_unlock(&levels.mutex);
 }
 
+void ul_guard_fork_begins(void)
+{
+	pthread_mutex_lock(&levels.mutex);
+}
+
+void ul_guard_fork_ends(void)
+{
+	pthread_mutex_unlock(&levels.mutex);
+}
+
 int ul_guard_begin(struct ul_guard *guard)
 {
 	ul_guard_renew();

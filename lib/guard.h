@@ -32,5 +32,8 @@ const void *ul_guard_kept(const struct ul_guard *guard, size_t offset);
 void ul_guard_end(struct ul_guard *guard);
 /* The host may have given SIGBUS a handler of its own since: ours goes first again, and hands on what is not guarded. */
 void ul_guard_renew(void);
+/* Around fork(): no other thread is in the midst of that, in whose place nobody would go on in the child. */
+void ul_guard_fork_begins(void);
+void ul_guard_fork_ends(void);
 
 #endif

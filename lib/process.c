@@ -54,10 +54,12 @@ static void thread_ends(void *unused)
 static void before_fork(void)
 {
 	pthread_mutex_lock(&process.mutex);
+	ul_guard_fork_begins();
 }
 
 static void after_fork_in_parent(void)
 {
+	ul_guard_fork_ends();
 	pthread_mutex_unlock(&process.mutex);
 }
 
@@ -72,6 +74,7 @@ static void init_locks(usagelog *first)
 /* The child's copies of descriptors go at once: they would keep the parent's locks alive after its death. */
 static void after_fork_in_child(void)
 {
+	ul_guard_fork_ends();
 	/* The child's only thread has another id, and no lane; its end is still noticed. */
 	ul_thread = (struct ul_thread){.registered = ul_thread.registered};
 	/* Another thread of the parent may have held any of the locks. */

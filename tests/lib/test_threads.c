@@ -377,6 +377,38 @@ static void fork_while_others_record(void **state)
 	assert_int_equal(read_log(path).damaged, 0);
 }
 
+static void *renew_until_told(void *unused)
+{
+	while (recording)
+		ul_guard_renew();
+	return unused;
+}
+
+/* Whatever lock of the library another thread holds, the child has none of it. */
+static void fork_while_others_look_after_the_handler(void **state)
+{
+	(void)state;
+	usagelog *log = open_log(path, NULL);
+	pthread_t threads[2];
+	recording = 1;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, renew_until_told, NULL), 0);
+	for (int i = 0; i < 40; i++) {
+		pid_t child = fork();
+		if (!child) {
+			/* Is killed, if it hangs. */
+			alarm(20);
+			ul_guard_renew();
+			_exit(0);
+		}
+		wait_for_child(child);
+	}
+	recording = 0;
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(usagelog_close(log, 5000), 0);
+}
+
 static void *record_and_be_cancelled(void *arg)
 {
 	/* The cancellation is pending when record() comes to system calls, some of which are cancellation points. */
@@ -536,6 +568,7 @@ int main(void)
 		TEST(a_child_writes_to_a_segment_of_its_own),
 		TEST(a_child_does_not_keep_its_parents_lock),
 		TEST(fork_while_others_record),
+		TEST(fork_while_others_look_after_the_handler),
 		TEST(a_cancelled_thread_leaves_no_lock),
 		TEST(a_signal_handler_records),
 		TEST(a_name_of_one_thread_is_used_by_another),
