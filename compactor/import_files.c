@@ -52,7 +52,7 @@ static int walk(struct import_files *files, int directory, char path[PATH_BYTES]
 static int walk_entry(struct import_files *files, int directory, const char *name, char path[PATH_BYTES],
 		      unsigned depth)
 {
-	struct stat found;
+	struct stat found = {0};
 	size_t before = strlen(path);
 	if (*name == '.')
 		return 0;
@@ -61,11 +61,8 @@ static int walk_entry(struct import_files *files, int directory, const char *nam
 		return -ENAMETOOLONG;
 	}
 	int error = os_stat_at(directory, name, &found);
-	if (error) {
-		found.st_mode = 0;
-		/* Gone since it was listed. */
-		error = error == -ENOENT ? 0 : error;
-	}
+	if (error == -ENOENT)
+		error = 0; /* gone since it was listed */
 	if (S_ISREG(found.st_mode) && is_wanted(name))
 		error = add_file(files, path, true);
 	if (S_ISDIR(found.st_mode)) {

@@ -124,29 +124,34 @@ static void close_file(struct import_run *run)
 /* The file at hand, as one text: malloc'd. 0, -EFBIG (too long for that), or another negative code. */
 static int read_whole(struct import_run *run, char **out, size_t *bytes)
 {
-	size_t room = 65536, used = 0;
+	size_t room = 0, used = 0;
 	int error = import_source_rewind(&this_file(run)->source);
-	char *text = error ? NULL : os_reallocate(NULL, room, 1);
+	char *text = NULL;
 	ssize_t got = 1;
-	if (!error && !text)
-		error = -ENOMEM;
 	while (!error && got > 0) {
 		if (used == room) {
-			char *more = os_reallocate(text, 2 * room, 1);
-			text = more ? more : text;
-			room *= 2;
-			error = more ? 0 : -ENOMEM;
+			size_t wanted = room ? 2 * room : 65536;
+			char *more = os_reallocate(text, wanted, 1);
+			if (!more) {
+				error = -ENOMEM;
+				break;
+			}
+			text = more;
+			room = wanted;
 		}
-		if (!error)
-			got = os_read_next(this_file(run)->source.fd, text + used, room - used);
-		if (!error && got > 0)
+		got = os_read_next(this_file(run)->source.fd, text + used, room - used);
+		if (got < 0)
+			error = (int)got;
+		else
 			used += (size_t)got;
-		if (!error && (got < 0 || used >= DOCUMENT_BYTES_MAX))
-			error = got < 0 ? (int)got : -EFBIG;
+		if (used >= DOCUMENT_BYTES_MAX)
+			error = -EFBIG;
 	}
-	if (error)
+	if (error) {
 		free(text);
-	*out = error ? NULL : text;
+		text = NULL;
+	}
+	*out = text;
 	*bytes = used;
 	return error;
 }
