@@ -10,7 +10,7 @@ passed=0 failed=0 skipped=0
 # Addresses that are not randomized, which the thread sanitizer wants with newer kernels; some containers do not allow it.
 fixed=(env)
 setarch -R true 2>/dev/null && fixed=(setarch -R)
-# What is of files and not of disks (not the library, whose syncs are to take their time) has /tmp in memory, where that is allowed, and waits for no disk. A tree below /tmp stays in sight.
+# What is of files and not of disks has /tmp in memory, where that is allowed, and waits for no disk. A tree below /tmp stays in sight.
 in_memory=(unshare --mount sh -c 'exec 9<"$1" && mount -t tmpfs tmpfs /tmp &&
 	{ [ -e "$1" ] || { mkdir -p "$1" && mount --no-canonicalize --bind /proc/self/fd/9 "$1"; }; } && exec 9<&- && cd "$PWD" && shift && exec "$@"' sh "$PWD")
 "${in_memory[@]}" test -e tests/all.sh 2>/dev/null || in_memory=()
@@ -60,6 +60,15 @@ check() {
 	[ "$all" -gt 0 ] || fail "$config has no test"
 }
 
+# check_again CONFIG LEFT_OUT [CTEST OPTION]...: the tests of a build that is not the release, but those that LEFT_OUT matches; on a disk only what
+# counts the syncs that callers at the same time share, for which a sync must take its time.
+check_again() {
+	local config=$1 left_out=$2
+	shift 2
+	check "$config" disk -R '^test_flush'
+	check "$config" memory -E "^test_flush|$left_out" "$@"
+}
+
 # A test that skips itself everywhere would go unseen: those that tests/required.txt names for a build must have run in it.
 check_required() {
 	local config=$1 name
@@ -83,17 +92,16 @@ fi
 # Without what waits more than it works, what does the same thousands of times, as the fuzzers do, and what is Python's or reads its own text.
 if build asan; then
 	left_out='fuzz_|progress|crowd|flips|killed|real_data|_syscall|each_step|retention|reprice$|python_storage|cli_import$|test_report$|cli_(command_line|man_page|completion|exit_codes|prices|watch)'
-	check asan disk -L lib -E "$left_out"
-	check asan memory -LE 'bench|campaign|oracle|lib' -E "$left_out"
+	check_again asan "$left_out" -LE 'bench|campaign|oracle'
 	check_required asan
 fi
 # Races are in what has threads: the library, and the fold, which the unit tests have. Faults of a run meet no other thread.
 if build tsan; then
-	check tsan disk -L 'unit|lib' -LE 'bench' -E 'test_csv|test_limits$|(limits|thread_ends|clock)_syscall$'
+	check_again tsan 'test_csv|test_limits$|(limits|thread_ends|clock)_syscall$' -L 'unit|lib' -LE bench
 fi
 # The other compiler.
 if build clang; then
-	check clang disk -L 'unit|lib' -LE 'bench' -E 'each_step|_syscall$'
+	check_again clang 'each_step|_syscall$' -L 'unit|lib' -LE bench
 fi
 # The other architecture, where its compiler, emulator and libraries can be had. The emulator has no io_uring, so that the tests without
 # it would only be the same once more.
@@ -105,7 +113,7 @@ if [ "$status" -eq 77 ]; then
 elif [ "$status" -ne 0 ]; then
 	fail "the libraries for aarch64 cannot be unpacked"
 elif build aarch64; then
-	check aarch64 disk -L 'unit|lib' -E 'test_limits|_syscall$' -LE 'bench'
+	check_again aarch64 'test_limits|_syscall$' -L 'unit|lib' -LE bench
 	check_required aarch64
 fi
 # Fuzzers that really run, if only for a moment, and from the same seed: new inputs are sought by tests/campaign.sh.
