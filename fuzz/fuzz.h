@@ -31,7 +31,7 @@ static inline uint32_t fuzz_random(uint64_t *state)
 	return (uint32_t)(*state >> 33);
 }
 
-/* A descriptor of a file that holds these bytes and is read from its beginning; the caller closes it. */
+/* A descriptor of a file that holds these bytes until the next call, and is read from its beginning; the caller closes it. */
 int fuzz_file(const uint8_t *data, size_t bytes);
 
 /* Make a directory of its own for this run, in memory if there is room for that; it is the caller's to remove. Static. */

@@ -80,6 +80,12 @@ size_t segment_mutate(uint8_t *data, size_t bytes, size_t bytes_max, unsigned se
 	struct ul_segment_header header;
 	if (ul_header_classify(data, &header) == UL_HEADER_DAMAGED)
 		return bytes;
+	/* A segment of up to 16 GiB is read through a table of as many pages: seldom, or there is time for nothing else. */
+	if (header.size_bytes > UL_SEGMENT_BYTES_MIN && fuzz_random(&random) % 64) {
+		header.size_bytes = UL_SEGMENT_BYTES_MIN;
+		ul_header_seal(data, &header);
+		memcpy(data + UL_PAGE_BYTES, data, UL_PAGE_BYTES);
+	}
 	uint64_t segment_seed = ul_segment_seed(&header.segment_id);
 	seal_blocks(data, segment_seed);
 	seal_slots(data, bytes, segment_seed, ul_first_page(header.size_bytes) * UL_PAGE_SLOTS);
