@@ -218,7 +218,8 @@ static int show_once(const struct asked *asked, const char *log, FILE *stream)
 
 /* ---- live ------------------------------------------------------------------------------------------------------ */
 
-/* Lines of a table, as many as the terminal has: those above its first line always, of the others the last ones. */
+/* Lines of a table, as many as the terminal has, or all where it does not say: those above its first line always, of the others the last
+ * ones. */
 static void print_frame(char *text)
 {
 	enum { HEAD_LINES = 3 };
@@ -229,7 +230,7 @@ static void print_frame(char *text)
 		lines++;
 	fputs("\033[H", stdout);
 	for (char *rest = text, *line; (line = strsep(&rest, "\n")) && rest; number++)
-		if (number < HEAD_LINES || lines < lines_max || number + lines_max > lines + HEAD_LINES)
+		if (number < HEAD_LINES || !lines_max || lines < lines_max || number + lines_max > lines + HEAD_LINES)
 			printf("%s\033[K\n", line);
 	fputs("\033[J", stdout);
 	fflush(stdout);
@@ -242,8 +243,10 @@ static int show_frame(const struct asked *asked, const char *log, bool shown)
 	size_t bytes;
 	FILE *stream = os_memory_stream(&text, &bytes);
 	int status = stream ? show_once(asked, log, stream) : STATUS_FILES;
-	if (stream && fclose(stream))
+	if (!stream || fclose(stream)) {
+		complain("no memory to report");
 		status = STATUS_FILES;
+	}
 	if (shown && status != STATUS_FILES && status != STATUS_USAGE)
 		print_frame(text);
 	free(text);
@@ -276,7 +279,8 @@ static int show_live(const struct asked *asked, const char *log)
 	if (begun)
 		fputs("\033[?25h\033[?1049l", stdout);
 	if (begun && status == STATUS_FILES)
-		complain("the log cannot be read any more: --live ends here; usagelog verify says what is wrong");
+		complain("--live ends: a further frame could not be made; usagelog verify says whether the log can be "
+			 "read");
 	os_close(end);
 	return status == STATUS_FILES || status == STATUS_USAGE ? status : STATUS_DONE;
 }

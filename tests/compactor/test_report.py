@@ -565,9 +565,23 @@ class Today(ReportTest):
         done = self.report("models", "--live", status=16)
         self.assertIn("no terminal", done.stderr)
 
+    def test_live_ends_with_its_log(self):
+        """On a terminal that does not know its size, too."""
+        Segment(self.log, 1).call(time.time())
+        main, other = pty.openpty()
+        with subprocess.Popen([PROGRAM, "report", "models", "--live", "--log", self.log], stdout=other, stderr=subprocess.PIPE, text=True) as process:
+            os.close(other)
+            self.wait_for(main, "gpt-4o")
+            os.rename(os.path.join(self.log, "log.conf"), os.path.join(self.log, "aside"))
+            self.wait_for(main, "\x1b[?25h\x1b[?1049l")
+            self.assertEqual(process.wait(60), 8)
+            self.assertIn("--live ends: a further frame could not be made", process.stderr.read())
+        os.close(main)
+
     def wait_for(self, main, text):
-        shown = ""
+        shown, until = "", time.monotonic() + 60
         while text not in shown:
+            self.assertLess(time.monotonic(), until, (text, shown))
             self.assertTrue(select.select([main], [], [], 60)[0], (text, shown))
             shown += os.read(main, 65536).decode()
 

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import os
+import pty
 import re
 import shutil
 import subprocess
@@ -29,7 +30,7 @@ LEAK = 66
 CSV = "time,provider,model,operation,input_tokens,output_tokens,cost_usd,latency_ms,call_id,session_id,metadata\n"
 
 # `world` is what fails anyhow; `harm` is done to a host; of `only` these source files' places are made to fail.
-Scenario = collections.namedtuple("Scenario", "program template arguments given world harm only known", defaults=(None, (), False, "", None))
+Scenario = collections.namedtuple("Scenario", "program template arguments given world harm only known", defaults=(None, (), "", "", None))
 
 
 def kinds():
@@ -202,7 +203,9 @@ class EveryCall(Member):
                 file.write(json.dumps({"t": f"2026-03-01T10:00:{i:02}Z", "provider": "p", "model": "m", "usage": {"in": i, "out": 1}, "id": f"line-{i}"}) + "\n")
         mapped = ["import", "--format", "jsonl", "--map", "time=t,provider,model,input_tokens=usage.in,output_tokens=usage.out,call_id=id"]
         record = ["record", "--time", "2026-03-02T00:00:00Z", "--provider", "p", "--model", "m", "--input-tokens", "7", "--output-tokens", "7", "--call-id", "record-1", "--metadata", '{"a":1}']
-        merged = self.path("work", "merged")
+        merged, long = self.path("work", "merged"), self.path("long.csv")
+        with open(self.rows("long.csv", ("01-06",)), "a", encoding="utf-8") as file:
+            file.write(f"2026-01-06T11:00:00Z,p,m,chat,1,1,0,1,{'x' * 200000},s,\n")
         many = self.path("many.csv")
         with open(many, "w", encoding="utf-8") as file:
             file.write("time,provider,model,input_tokens,call_id\n")
@@ -221,7 +224,7 @@ class EveryCall(Member):
             ("other", ["merge", self.path("merged.1"), self.path("templates", "pruned", "log")]), ("other", ["merge", "--output", "merged.2", self.log]),
             ("no_conf", ["verify"]), ("no_conf", ["compact"]),
             (None, ["import", "--format", "csv", many]), ("new", ["config"]), ("new", ["config", "fallback_directories", f"{self.fallback}:{self.path('work')}"]), ("new", ["config", "time_zone", "Europe/Berlin"]),
-            ("new", ["import", "--format", "csv", more]), (None, ["import", "--format", "csv", more]), ("new", [*mapped, lines]), ("new", [*mapped, "-"]),
+            ("new", ["import", "--format", "csv", more]), (None, ["import", "--format", "csv", more]), (None, ["import", "--format", "csv", long]), ("new", [*mapped, lines]), ("new", [*mapped, "-"]),
             ("new", ["import", "--format", "csv", "--all-or-nothing", "-"]),
             ("new", record), ("torn", [*record, "--sync"]), (None, record),
             ("new", ["compact", "--watch", "--interval", "1"]),
@@ -247,7 +250,9 @@ class EveryCall(Member):
             ("new", ["report", "hourly", "--days", "all", "--where", "user=u1", "--csv"]), ("new", ["report", "monthly", "--days", "all", "--by", "user", "--breakdown"]),
             ("new", ["report", "blocks", "--days", "all"]), ("new", ["report", "--days", "all", "--html", page]), ("pruned", ["report", "--days", "all", "--html", "-"]),
             ("new", ["report", "errors", "--days", "all"]), ("new", ["report", "statusline"]), ("new", ["doctor"]), ("torn", ["doctor", "--json"]),
-            ("new", ["export", "--format", "jsonl", "--output", self.path("work", "calls.jsonl")]), ("pruned", ["export", "--format", "csv"]),
+            ("new", ["report", "--live"]), ("new", ["report", "--days", "all", "--html", self.path("work", "checkpoint")]),
+            ("new", ["export", "--format", "jsonl", "--output", self.path("work", "calls.jsonl")]), ("new", ["export", "--format", "csv", "--output", "calls.csv"]),
+            ("new", ["export", "--format", "csv", "--output", "/dev/null"]), ("pruned", ["export", "--format", "csv"]),
             ("new", ["export", "--format", "prometheus", "--output", self.path("work", "calls.prom")]), ("new", ["export", "--format", "otlp-json"]),
             ("many", ["prices", "import", "--since", "2026-01-01", prices]), ("many", ["reprice", "--since", "2026-01-01", "--prices", prices]),
             ("priced", ["prices", "list"]), ("priced", ["prices", "missing"]), ("priced", ["prices", "show", "many-7"]), ("priced", ["prices", "check", prices]),
@@ -280,11 +285,11 @@ class EveryCall(Member):
         for template in (None, "new", "torn"):
             for options in (["--interval", "1"], ["--no-helper", "--flush", "20"], ["--synchronous"], ["--no-helper", "--synchronous"]):
                 for world in ((), (f"k{sync}:2:1:5",), (f"k{extend}:2:40:28",), (f"k{uring}:1:4000000000:1",), (f"k{thread}:1:2:11",), (f"k{extend}:1:2:95",),
-                              (f"k{sync}:2:1:5", f"k{write}:3:2:28"), (f"k{extend}:3:1000:28",), "harm"):
-                    if world == "harm" and template:
-                        continue
+                              (f"k{sync}:2:1:5", f"k{write}:3:2:28"), (f"k{extend}:3:1000:28",)):
                     arguments = [*options, "--threads", "2", "--segment", "65536", "--pause", "100", "--fallback", self.fallback]
-                    found.append(Scenario(HOST_FAULTS, template, arguments, world=() if world == "harm" else world, harm=world == "harm"))
+                    found.append(Scenario(HOST_FAULTS, template, arguments, world=world))
+                    if not template and not world:
+                        found += [Scenario(HOST_FAULTS, None, arguments, harm=harm) for harm in ("truncated", "replaced")]
         return found
 
     # ---- one run
@@ -326,9 +331,11 @@ class EveryCall(Member):
         if scenario.given:
             with open(scenario.given, "rb") as file:
                 given = file.read()
+        if "--live" in arguments:
+            return self.run_live(scenario, plans)
         command = [program, "trace", self.log, *arguments] if program == WRITER_FAULTS else [program, "--log", self.log, *arguments]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   env=self.environment(program, [*scenario.world, *plans]), cwd=self.directory)
+                                   env=self.environment(program, [*scenario.world, *plans]), cwd=self.work)
         try:
             if "--watch" in arguments:
                 try:
@@ -343,6 +350,24 @@ class EveryCall(Member):
         # What differs between two runs: times, and the names of segments that are made for each.
         out = re.sub(r' in [0-9.,]+ m?s\b|"(last_updated|made)": ?"[^"]*"|(\d+h)?\d+m left' + (r"|\b[0-9a-f]{32}\b" if scenario.template == "torn" else ""), "some time", out.decode(errors="replace"))
         return process.returncode, out, told.decode(errors="replace")
+
+    def run_live(self, scenario, plans):
+        """On a terminal, until it has shown a second frame. What it shows is the report's, which has scenarios of its own."""
+        terminal, its_end = pty.openpty()
+        process = subprocess.Popen([scenario.program, "--log", self.log, *scenario.arguments], stdin=subprocess.DEVNULL, stdout=its_end, stderr=subprocess.PIPE,
+                                   env=self.environment(scenario.program, [*scenario.world, *plans]), cwd=self.work)
+        os.close(its_end)
+        shown, told = b"", False
+        try:
+            while chunk := os.read(terminal, 65536):
+                shown += chunk
+                if not told and shown.count(b"\033[H") > 1:
+                    process.terminate()
+                    told = True
+        except OSError:
+            pass  # it has ended
+        os.close(terminal)
+        return process.wait(SECONDS_MAX), "", process.communicate()[1].decode(errors="replace")
 
     def run_host(self, scenario, plans):
         self.use(scenario.template)
@@ -359,9 +384,11 @@ class EveryCall(Member):
             tries -= 1
             time.sleep(0.002)
         if host.process.poll() is None:
-            for name in os.listdir(self.log) if scenario.harm else []:
+            for name in os.listdir(self.log) if scenario.harm == "truncated" else []:
                 if name.endswith(".seg"):
                     os.truncate(os.path.join(self.log, name), 5 * 4096)
+            if scenario.harm == "replaced":
+                self.replace_log(host)
             host.stats("fs")
             host.wait_for(host.count() + 100, may_end=True)
             host.command("q")
@@ -376,6 +403,23 @@ class EveryCall(Member):
                 raise Failed(f"{told} calls were told to be dropped, the stats say {stats}")
         self.results = host.results()
         return host.process.returncode, "", rest
+
+    def replace_log(self, host):
+        """The log's directory is deleted, and comes back out of a copy; until the host writes there again, as far as what else fails allows that."""
+        copy = self.path("work", "copy")
+        # A draft may be gone by then.
+        call("cp", "-a", self.log, copy, check=False)
+        while os.path.exists(self.log):
+            shutil.rmtree(self.log, ignore_errors=True)
+        tries = 200
+        while tries and host.process.poll() is None and not host.stats("fs")["fallback"]:
+            tries -= 1
+            time.sleep(0.01)
+        os.rename(copy, self.log)
+        tries = 200
+        while tries and host.process.poll() is None and host.stats("fs")["fallback"]:
+            tries -= 1
+            time.sleep(0.01)
 
     # ---- what must hold
 
@@ -491,7 +535,7 @@ class EveryCall(Member):
 
     @staticmethod
     def name_of(scenario):
-        return f"{os.path.basename(scenario.program)} {scenario.template} {' '.join(scenario.arguments)} {' '.join(scenario.world)} {'harm' if scenario.harm else ''}"
+        return f"{os.path.basename(scenario.program)} {scenario.template} {' '.join(scenario.arguments)} {' '.join(scenario.world)} {scenario.harm}"
 
     def tell(self):
         places = {place for found in self.sites.values() for place in found.values()}
