@@ -728,6 +728,17 @@ static void write_section(uint8_t *bytes, size_t index, size_t offset, const str
 		memcpy(bytes + offset, section->records, section_bytes(section));
 }
 
+void ul_container_seal(void *bytes, size_t size_bytes, enum ul_container_kind kind)
+{
+	struct ul_container_header header;
+	memcpy(&header, bytes, sizeof(header));
+	memcpy(header.magic, magics[kind], sizeof(header.magic));
+	header.size_bytes = size_bytes;
+	memcpy(bytes, &header, sizeof(header));
+	header.checksum = container_checksum(bytes, size_bytes);
+	memcpy(bytes, &header, sizeof(header));
+}
+
 void *ul_container_build(enum ul_container_kind kind, const struct ul_id *log_id,
 			 const struct ul_section_data *sections, size_t section_count, size_t *size_bytes)
 {
@@ -737,10 +748,8 @@ void *ul_container_build(enum ul_container_kind kind, const struct ul_id *log_id
 	if (!bytes)
 		return NULL;
 	struct ul_container_header *header = (struct ul_container_header *)bytes;
-	memcpy(header->magic, magics[kind], sizeof(header->magic));
 	header->version = UL_VERSION;
 	header->log_id = *log_id;
-	header->size_bytes = size;
 	header->section_count = (uint32_t)section_count;
 	size_t offset = sizeof(*header) + section_count * sizeof(struct ul_section);
 	for (size_t i = 0; i < section_count; i++) {
@@ -748,7 +757,7 @@ void *ul_container_build(enum ul_container_kind kind, const struct ul_id *log_id
 		offset = align_up(offset + section_bytes(&sections[i]));
 	}
 	assert(offset == size);
-	header->checksum = container_checksum(bytes, size);
+	ul_container_seal(bytes, size, kind);
 	*size_bytes = size;
 	return bytes;
 }

@@ -62,6 +62,9 @@ struct ul_section_data {
 	uint64_t record_count;
 };
 
+/* Set the magic, the size and the checksum of bytes that begin with a container's header. */
+void ul_container_seal(void *bytes, size_t size_bytes, enum ul_container_kind kind);
+
 /* Lay out and seal a container. What the records say is not checked: open what was built to know. Returns malloc'd
  * bytes that the caller frees and sets `*size_bytes`, or NULL if there is no memory. */
 void *ul_container_build(enum ul_container_kind kind, const struct ul_id *log_id,

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "seal.h"
 
 enum { CHANGES_MAX = 3, RECORD_BYTES_MAX = 4096 };
 
@@ -76,20 +75,6 @@ static void change_records(struct parts *parts, uint64_t *random)
 	}
 }
 
-static void seal(uint8_t *data, size_t bytes, enum ul_container_kind kind)
-{
-	static const char magics[UL_CONTAINER_KINDS][9] = {[UL_CONTAINER_FACTS] = "ULFACTS\n",
-							   [UL_CONTAINER_CHECKPOINT] = "ULCHECK\n",
-							   [UL_CONTAINER_IDS] = "ULIDSET\n"};
-	struct ul_container_header header;
-	memcpy(&header, data, sizeof(header));
-	memcpy(header.magic, magics[kind], sizeof(header.magic));
-	header.size_bytes = bytes;
-	memcpy(data, &header, sizeof(header));
-	header.checksum = XXH3_64bits(data + 16, bytes - 16);
-	memcpy(data + 8, &header.checksum, sizeof(header.checksum));
-}
-
 size_t container_mutate(uint8_t *data, size_t bytes, size_t bytes_max, unsigned seed, enum ul_container_kind kind)
 {
 	uint64_t random = seed;
@@ -113,7 +98,7 @@ size_t container_mutate(uint8_t *data, size_t bytes, size_t bytes_max, unsigned 
 		parts_clear(&parts);
 	}
 	if (bytes >= sizeof(struct ul_container_header) && fuzz_random(&random) % 16)
-		seal(data, bytes, kind);
+		ul_container_seal(data, bytes, kind);
 	return bytes;
 }
 
@@ -145,4 +130,25 @@ void *container_aligned(const uint8_t *data, size_t bytes)
 	FUZZ_CHECK(aligned);
 	memcpy(aligned, data, bytes);
 	return aligned;
+}
+
+void container_round_trip(const uint8_t *data, size_t bytes, enum ul_container_kind kind,
+			  void *(*encode)(const struct ul_container *file, size_t *bytes))
+{
+	struct ul_container first, second;
+	void *aligned = container_aligned(data, bytes), *once = NULL, *twice = NULL;
+	size_t once_bytes, twice_bytes;
+	if (ul_container_open(&first, kind, aligned, bytes, NULL) == UL_CONTAINER_VALID) {
+		container_walk(&first);
+		once = encode(&first, &once_bytes);
+	}
+	if (once) {
+		FUZZ_CHECK(ul_container_open(&second, kind, once, once_bytes, &first.header->log_id) ==
+			   UL_CONTAINER_VALID);
+		twice = encode(&second, &twice_bytes);
+		FUZZ_CHECK(twice && twice_bytes == once_bytes && !memcmp(once, twice, once_bytes));
+	}
+	free(twice);
+	free(once);
+	free(aligned);
 }

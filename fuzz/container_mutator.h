@@ -16,4 +16,9 @@ uint8_t container_walk(const struct ul_container *container);
 /* The bytes, where a container may be read: aligned to 8. The caller frees them. */
 void *container_aligned(const uint8_t *data, size_t bytes);
 
+/* What is written of a sound container is sound itself, and has one form only. `encode` gives malloc'd bytes, or NULL of a container that no bytes
+ * can be made of. */
+void container_round_trip(const uint8_t *data, size_t bytes, enum ul_container_kind kind,
+			  void *(*encode)(const struct ul_container *file, size_t *bytes));
+
 #endif

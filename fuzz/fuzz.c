@@ -1,6 +1,7 @@
 /* Files for code under test that takes descriptors, and a place for its messages. */
 #include "fuzz.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -15,6 +16,13 @@ int fuzz_file(const uint8_t *data, size_t bytes)
 	int fd = dup(file);
 	FUZZ_CHECK(fd >= 0);
 	return fd;
+}
+
+void fuzz_write(int directory, const char *name, const void *data, size_t bytes)
+{
+	int fd = openat(directory, name, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+	FUZZ_CHECK(fd >= 0 && write(fd, data, bytes) == (ssize_t)bytes);
+	close(fd);
 }
 
 char *fuzz_directory(void)

@@ -34,6 +34,9 @@ static inline uint32_t fuzz_random(uint64_t *state)
 /* A descriptor of a file that holds these bytes until the next call, and is read from its beginning; the caller closes it. */
 int fuzz_file(const uint8_t *data, size_t bytes);
 
+/* Make a file of these bytes under this name in a directory, whatever was there. */
+void fuzz_write(int directory, const char *name, const void *data, size_t bytes);
+
 /* Make a directory of its own for this run, in memory if there is room for that; it is the caller's to remove. Static. */
 char *fuzz_directory(void);
 

@@ -1,6 +1,5 @@
 /* A fact file: checked, added to facts in memory, encoded again. */
 #include <errno.h>
-#include <string.h>
 
 #include "container_mutator.h"
 #include "facts.h"
@@ -32,23 +31,7 @@ static void *encode_again(const struct ul_container *file, size_t *bytes)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
-	struct ul_container first, second;
-	void *aligned = container_aligned(data, bytes), *once = NULL, *twice = NULL;
-	size_t once_bytes, twice_bytes;
-	if (ul_container_open(&first, UL_CONTAINER_FACTS, aligned, bytes, NULL) == UL_CONTAINER_VALID) {
-		container_walk(&first);
-		once = encode_again(&first, &once_bytes);
-	}
-	/* What we write is sound, and has one form only. */
-	if (once) {
-		FUZZ_CHECK(ul_container_open(&second, UL_CONTAINER_FACTS, once, once_bytes, &first.header->log_id) ==
-			   UL_CONTAINER_VALID);
-		twice = encode_again(&second, &twice_bytes);
-		FUZZ_CHECK(twice && twice_bytes == once_bytes && !memcmp(once, twice, once_bytes));
-	}
-	free(twice);
-	free(once);
-	free(aligned);
+	container_round_trip(data, bytes, UL_CONTAINER_FACTS, encode_again);
 	return 0;
 }
 

@@ -25,13 +25,6 @@ static struct ul_directory directory = {
 };
 static const char *const file_names[] = {"first.seg", "second.seg"};
 
-static void write_file(const char *name, const uint8_t *data, size_t bytes)
-{
-	int fd = openat(directory.fd, name, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
-	FUZZ_CHECK(fd >= 0 && write(fd, data, bytes) == (ssize_t)bytes);
-	close(fd);
-}
-
 /* What a fold came to. */
 struct folded {
 	int result;
@@ -106,7 +99,7 @@ static bool write_second(const uint8_t *data, size_t bytes)
 	memcpy(copy + UL_PAGE_BYTES, copy, UL_PAGE_BYTES);
 	for (size_t at = (size_t)ul_first_page(header.size_bytes) * UL_PAGE_BYTES; at < bytes; at += 2 * UL_SLOT_BYTES)
 		memset(copy + at, 0, bytes - at < UL_SLOT_BYTES ? bytes - at : UL_SLOT_BYTES);
-	write_file(file_names[1], copy, bytes);
+	fuzz_write(directory.fd, file_names[1], copy, bytes);
 	free(copy);
 	return true;
 }
@@ -131,7 +124,7 @@ static void begin(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
 	begin();
-	write_file(file_names[0], data, bytes);
+	fuzz_write(directory.fd, file_names[0], data, bytes);
 	unlinkat(directory.fd, file_names[1], 0);
 	struct folded alone = fold_all();
 	if (write_second(data, bytes)) {

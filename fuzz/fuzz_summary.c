@@ -68,9 +68,7 @@ static void begin(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
 	begin();
-	int fd = openat(view.directory.fd, "summary.json", O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
-	FUZZ_CHECK(fd >= 0 && write(fd, data, bytes) == (ssize_t)bytes);
-	close(fd);
+	fuzz_write(view.directory.fd, "summary.json", data, bytes);
 	check_verdict(VERDICTS);
 	return 0;
 }

@@ -83,7 +83,7 @@ class EveryCall(Member):
         self.fallback = self.path("work", "fallback")
         self.trace = self.path("trace")
         self.scenarios = self.make_scenarios()
-        self.targets = []
+        self.targets, self.written = [], []
 
     # ---- logs to begin with
 
@@ -179,6 +179,7 @@ class EveryCall(Member):
         if template == "dead":
             os.mkdir(self.work)
             self.dead_host(4)
+            self.written = self.calls()
         elif template:
             shutil.copytree(self.path("templates", "new" if template == "torn" else template), self.work)
             if template == "torn":
@@ -227,7 +228,7 @@ class EveryCall(Member):
             ("new", ["import", "--format", "csv", more]), (None, ["import", "--format", "csv", more]), (None, ["import", "--format", "csv", long]), ("new", [*mapped, lines]), ("new", [*mapped, "-"]),
             ("new", ["import", "--format", "csv", "--all-or-nothing", "-"]),
             ("new", record), ("torn", [*record, "--sync"]), (None, record),
-            ("new", ["compact", "--watch", "--interval", "1"]),
+            ("new", ["compact", "--watch", "--interval", "1"]), ("dead", ["compact"]),
         ]
         inputs = {"-": {"csv": more, "jsonl": lines}}
         found = []
@@ -235,10 +236,9 @@ class EveryCall(Member):
         prices, page = self.path("prices.json"), self.path("work", "page.html")
         with open(prices, "w", encoding="utf-8") as file:
             json.dump({f"many-{i}": {"litellm_provider": "p", "input_cost_per_token": (i + 1) * 1e-8, "output_cost_per_token": 1e-7} for i in range(0, 800, 7)}, file)
-        folder = self.path("folder")
-        os.makedirs(os.path.join(folder, "deeper"))
-        shutil.copy(more, os.path.join(folder, "one.csv"))
-        shutil.copy(self.rows("last.csv", ("01-08",)), os.path.join(folder, "deeper", "two.csv"))
+        # Each format that is known; but for the old tracker's, whose totals are of calls that no segment has.
+        samples = self.path("samples")
+        shutil.copytree(os.path.join(TOP, "tests", "cli", "samples"), samples, ignore=shutil.ignore_patterns("tracker.json"))
         self.use(None)
         self.usagelog("import", "--format", "csv", many)
         self.usagelog("prices", "import", "--since", "2026-01-01", prices, allowed=(0, 1))
@@ -256,7 +256,7 @@ class EveryCall(Member):
             ("new", ["export", "--format", "prometheus", "--output", self.path("work", "calls.prom")]), ("new", ["export", "--format", "otlp-json"]),
             ("many", ["prices", "import", "--since", "2026-01-01", prices]), ("many", ["reprice", "--since", "2026-01-01", "--prices", prices]),
             ("priced", ["prices", "list"]), ("priced", ["prices", "missing"]), ("priced", ["prices", "show", "many-7"]), ("priced", ["prices", "check", prices]),
-            ("priced", ["reprice", "--since", "2026-01-01", "--prices", prices]), ("priced", ["verify"]), ("priced", ["report", "models", "--days", "all"]), (None, ["import", folder]),
+            ("priced", ["reprice", "--since", "2026-01-01", "--prices", prices]), ("priced", ["verify"]), ("priced", ["report", "models", "--days", "all"]), (None, ["import", samples]),
         ]
         for template, arguments in scenarios:
             given = inputs["-"][arguments[arguments.index("--format") + 1]] if arguments[0] == "import" and arguments[-1] == "-" else None
@@ -485,7 +485,7 @@ class EveryCall(Member):
                 raise Failed("calls are there twice")
             if status == 0 and new != old or not new <= old:
                 raise Failed(f"status {status}, but {len(old - new)} calls are missing and {len(new - old)} are new")
-        elif found != calls_before:
+        elif found != ([len(self.written), *self.written] if scenario.template == "dead" else calls_before):
             raise Failed(f"the log's calls are others than before: {found[:1]} {calls_before[:1]}")
         if failed:
             self.failed.add(self.sites[program][site])
