@@ -139,6 +139,7 @@ void container_round_trip(const uint8_t *data, size_t bytes, enum ul_container_k
 	void *aligned = container_aligned(data, bytes), *once = NULL, *twice = NULL;
 	size_t once_bytes, twice_bytes;
 	if (ul_container_open(&first, kind, aligned, bytes, NULL) == UL_CONTAINER_VALID) {
+		fuzz_sound++;
 		container_walk(&first);
 		once = encode(&first, &once_bytes);
 	}

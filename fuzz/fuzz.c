@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+unsigned long fuzz_sound;
+
 int fuzz_file(const uint8_t *data, size_t bytes)
 {
 	/* The same one each time: its pages are there already. */

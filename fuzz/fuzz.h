@@ -24,6 +24,9 @@ size_t LLVMFuzzerMutate(uint8_t *data, size_t bytes, size_t bytes_max);
 		}                                                                               \
 	} while (0)
 
+/* How many inputs were sound so far, of a target whose inputs have checksums: only with those it comes to what is behind them. */
+extern unsigned long fuzz_sound;
+
 /* A small generator for mutators: libFuzzer's rand() must not be used up. */
 static inline uint32_t fuzz_random(uint64_t *state)
 {

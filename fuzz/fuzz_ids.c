@@ -10,6 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	struct ul_container file, again;
 	void *aligned = container_aligned(data, bytes);
 	if (ul_container_open(&file, UL_CONTAINER_IDS, aligned, bytes, NULL) == UL_CONTAINER_VALID) {
+		fuzz_sound++;
 		container_walk(&file);
 		uint64_t count, meta_count;
 		size_t applied_count, encoded_bytes;

@@ -55,6 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	begin();
 	struct merged first = {0}, second = {0};
 	if (take(&first, data, bytes)) {
+		fuzz_sound++;
 		add_up(&first);
 		/* What we write is sound, has one form only, and changes nothing when it is added once more. */
 		size_t once_bytes, twice_bytes;

@@ -32,6 +32,7 @@ static void read_table(const uint8_t *data, size_t bytes)
 	struct ul_container table;
 	void *aligned = container_aligned(data, bytes);
 	if (ul_container_open(&table, UL_CONTAINER_PRICES, aligned, bytes, NULL) == UL_CONTAINER_VALID) {
+		fuzz_sound++;
 		container_walk(&table);
 		ask(&table);
 	}

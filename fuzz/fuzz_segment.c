@@ -63,6 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	struct ul_reader reader;
 	if (ul_reader_open_fd(&reader, fuzz_file(data, bytes)))
 		return 0;
+	fuzz_sound++;
 	FUZZ_CHECK(reader.first_slot <= reader.end_slot && reader.end_slot <= UL_SLOT_MASK + 1);
 	check_state(&reader);
 	memset(seen, 0, sizeof(seen));

@@ -17,11 +17,12 @@
 
 #pragma weak LLVMFuzzerCustomMutator
 
-enum { INPUT_BYTES_MAX = 1 << 20, ROOM_BYTES = INPUT_BYTES_MAX + 65536 };
+enum { INPUT_BYTES_MAX = 1 << 20, ROOM_BYTES = INPUT_BYTES_MAX + 65536, SOUND_OF = 20 };
 
 static uint64_t random_state;
 static unsigned long mutations;
 static unsigned long files_run;
+static unsigned long forms_run, forms_sound; /* changed forms of files that are sound */
 static uint8_t running[ROOM_BYTES];
 static size_t running_bytes;
 
@@ -79,8 +80,9 @@ static void run(const uint8_t *data, size_t bytes)
 	free(exact);
 }
 
-static void run_mutated(const uint8_t *original, size_t bytes)
+static void run_mutated(const uint8_t *original, size_t bytes, bool sound)
 {
+	unsigned long before = fuzz_sound;
 	static uint8_t changed[ROOM_BYTES];
 	size_t changed_bytes = 0;
 	for (unsigned long i = 0; i < mutations; i++) {
@@ -96,6 +98,8 @@ static void run_mutated(const uint8_t *original, size_t bytes)
 		FUZZ_CHECK(changed_bytes <= room);
 		run(changed, changed_bytes);
 	}
+	forms_run += sound ? mutations : 0;
+	forms_sound += sound ? fuzz_sound - before : 0;
 }
 
 static void replay_file(const char *path)
@@ -109,8 +113,9 @@ static void replay_file(const char *path)
 		errx(1, "%s: cannot be read whole: an input has less than %d bytes", path, INPUT_BYTES_MAX);
 	fclose(file);
 	random_state = bytes;
+	unsigned long before = fuzz_sound;
 	run(data, bytes);
-	run_mutated(data, bytes);
+	run_mutated(data, bytes, fuzz_sound > before);
 	files_run++;
 }
 
@@ -150,6 +155,9 @@ int main(int argc, char **argv)
 	/* A folder that is empty would prove nothing. */
 	if (!files_run)
 		errx(1, "no file was run: usage: %s [--mutations N] FILE|DIRECTORY...", argv[0]);
-	printf("%lu files\n", files_run);
+	printf("%lu files; of %lu changed forms of sound ones %lu are sound\n", files_run, forms_run, forms_sound);
+	/* A mutator that does not mend what it changed would try the checksums alone. */
+	if (forms_sound < forms_run / SOUND_OF)
+		errx(1, "of them at least one in %d has to be", SOUND_OF);
 	return 0;
 }
