@@ -55,10 +55,12 @@ static int begin_draft(struct output *output)
 	return error;
 }
 
-/* The directory and the name of what the path leads to, over links. */
-static int find_place(struct output *output)
+/* The directory and the name of what the path leads to, over links; if nothing is there, of the path itself. */
+static int find_place(struct output *output, bool is_there)
 {
-	char *target = os_resolve(output->path);
+	char *target = is_there ? os_resolve(output->path) : NULL;
+	if (is_there && !target)
+		return -ENOMEM;
 	const char *path = target ? target : output->path, *slash = strrchr(path, '/');
 	const char *name = slash ? slash + 1 : path;
 	int error = 0;
@@ -82,14 +84,18 @@ bool output_open(struct output *output, const char *path)
 	*output = (struct output){.stream = stdout, .path = path, .directory = -1};
 	if (!path)
 		return true;
-	if (!os_stat_path(path, &found) && !S_ISREG(found.st_mode)) {
+	/* What cannot be looked at might be a device or a pipe, and is not replaced. */
+	int error = os_stat_path(path, &found);
+	if (error && error != -ENOENT)
+		return refuse(output, error);
+	if (!error && !S_ISREG(found.st_mode)) {
 		int fd = os_open_any(path, O_WRONLY);
 		output->stream = fd < 0 ? NULL : os_stream(fd, "w");
 		if (!output->stream)
 			os_close(fd);
 		return output->stream || refuse(output, fd < 0 ? fd : -ENOMEM);
 	}
-	int error = find_place(output);
+	error = find_place(output, !error);
 	if (!error)
 		error = begin_draft(output);
 	if (!error)

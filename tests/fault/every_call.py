@@ -12,6 +12,7 @@ import os
 import pty
 import re
 import shutil
+import stat
 import subprocess
 import sys
 import time
@@ -83,7 +84,7 @@ class EveryCall(Member):
         self.fallback = self.path("work", "fallback")
         self.trace = self.path("trace")
         self.scenarios = self.make_scenarios()
-        self.targets, self.written = [], []
+        self.targets, self.written, self.pipe = [], [], -1
 
     # ---- logs to begin with
 
@@ -194,6 +195,15 @@ class EveryCall(Member):
         else:
             os.mkdir(self.work)
 
+    def make_outputs(self):
+        """A pipe and a link, to which an answer may be written, and which have to stay that."""
+        if self.pipe >= 0:
+            os.close(self.pipe)
+        os.mkfifo(self.path("work", "pipe"))
+        self.pipe = os.open(self.path("work", "pipe"), os.O_RDWR)
+        open(self.path("work", "linked.csv"), "wb").close()
+        os.symlink("linked.csv", self.path("work", "link"))
+
     # ---- scenarios
 
     def make_scenarios(self):
@@ -252,7 +262,7 @@ class EveryCall(Member):
             ("new", ["report", "errors", "--days", "all"]), ("new", ["report", "statusline"]), ("new", ["doctor"]), ("torn", ["doctor", "--json"]),
             ("new", ["report", "--live"]), ("new", ["report", "--days", "all", "--html", self.path("work", "checkpoint")]),
             ("new", ["export", "--format", "jsonl", "--output", self.path("work", "calls.jsonl")]), ("new", ["export", "--format", "csv", "--output", "calls.csv"]),
-            ("new", ["export", "--format", "csv", "--output", "/dev/null"]), ("pruned", ["export", "--format", "csv"]),
+            ("new", ["export", "--format", "csv", "--output", self.path("work", "pipe")]), ("new", ["export", "--format", "csv", "--output", self.path("work", "link")]), ("pruned", ["export", "--format", "csv"]),
             ("new", ["export", "--format", "prometheus", "--output", self.path("work", "calls.prom")]), ("new", ["export", "--format", "otlp-json"]),
             ("many", ["prices", "import", "--since", "2026-01-01", prices]), ("many", ["reprice", "--since", "2026-01-01", "--prices", prices]),
             ("priced", ["prices", "list"]), ("priced", ["prices", "missing"]), ("priced", ["prices", "show", "many-7"]), ("priced", ["prices", "check", prices]),
@@ -276,6 +286,8 @@ class EveryCall(Member):
         write, rename, synced = (self.kinds[name] for name in ("OS_WRITE", "OS_RENAME", "OS_SYNC"))
         for world in ((f"k{write}:1:1:28",), (f"k{rename}:1:1:5",), (f"k{synced}:1:1:5",), ("compactor/merge.c os_open(:1:9:13",)):
             found.append(Scenario(FAULTS, "new", ["compact"], world=world))
+        for what in ("stream = error ?", "int error = os_sync(fileno("):
+            found.append(Scenario(FAULTS, "new", ["export", "--format", "csv", "--output", "calls.csv"], world=(f"compactor/output.c {what}:1:1:5",)))
         rows = self.path("rows")
         with open(rows, "w", encoding="utf-8") as file:
             file.writelines(f"{1770000000000000000 + i} {i} {i}\n" for i in range(200))
@@ -327,6 +339,7 @@ class EveryCall(Member):
         if program == HOST_FAULTS:
             return self.run_host(scenario, plans)
         self.use(scenario.template)
+        self.make_outputs()
         given = b""
         if scenario.given:
             with open(scenario.given, "rb") as file:
@@ -487,6 +500,8 @@ class EveryCall(Member):
                 raise Failed(f"status {status}, but {len(old - new)} calls are missing and {len(new - old)} are new")
         elif found != ([len(self.written), *self.written] if scenario.template == "dead" else calls_before):
             raise Failed(f"the log's calls are others than before: {found[:1]} {calls_before[:1]}")
+        if program == FAULTS and not (stat.S_ISFIFO(os.lstat(self.path("work", "pipe")).st_mode) and os.path.islink(self.path("work", "link"))):
+            raise Failed("a pipe or a link was replaced by a file")
         if failed:
             self.failed.add(self.sites[program][site])
         return failed
