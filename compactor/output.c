@@ -104,27 +104,33 @@ bool output_open(struct output *output, const char *path)
 	return refuse(output, error);
 }
 
-/* The draft takes the file's place. */
-static int put_in_place(struct output *output)
-{
-	int error = os_sync(fileno(output->stream));
-	if (!error)
-		error = os_rename(output->directory, output->draft, output->name);
-	return error ? error : os_sync(output->directory);
-}
-
 bool output_close(struct output *output, bool whole)
 {
 	if (!output->path)
 		return true; /* main() looks whether all was printed */
-	int error = fflush(output->stream) || ferror(output->stream) ? -(errno ? errno : EIO) : 0;
-	if (output->directory >= 0) {
+	int error = fflush(output->stream) || ferror(output->stream) ? -(errno ? errno : EIO) : 0, late_error = 0;
+	const bool in_place = output->directory < 0;
+	if (!in_place) {
+		/* The draft takes the file's place. */
 		if (!error && whole)
-			error = put_in_place(output);
+			error = os_sync(fileno(output->stream));
+		if (!error && whole)
+			error = os_rename(output->directory, output->draft, output->name);
 		if (error || !whole)
 			os_unlink(output->directory, output->draft);
+		else
+			late_error = os_sync(output->directory);
 		os_close(output->directory);
 	}
 	fclose(output->stream);
-	return error ? refuse(output, error) : true;
+	if (error && in_place)
+		complain("%s: cannot be written: %s; what went there is not whole", output->path,
+			 usagelog_strerror(error));
+	else if (error)
+		refuse(output, error);
+	else if (late_error)
+		complain("%s: is written, but its directory cannot be synced: %s; power lost now may bring back what "
+			 "was",
+			 output->path, usagelog_strerror(late_error));
+	return !error && !late_error;
 }

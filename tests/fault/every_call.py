@@ -311,7 +311,7 @@ class EveryCall(Member):
         place, _, rest = text.partition(":")
         if " " not in place:
             return text
-        name, what = place.split(" ")
+        name, what = place.split(" ", 1)
         with open(os.path.join(TOP, name), encoding="utf-8") as file:
             number = next(number for number, line in enumerate(file, 1) if what in line)
         return f"{next(site for site, found in self.sites[program].items() if found.startswith(f'{name}:{number}:')):x}:{rest}"
