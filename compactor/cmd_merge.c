@@ -1,6 +1,4 @@
 /* usagelog merge: the logs of several hosts as one summary. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,33 +7,23 @@
 #include "command.h"
 #include "merged.h"
 #include "os.h"
-#include "store.h"
+#include "output.h"
 #include "summary.h"
 
-/* Replace a file, durably; the descriptor of its directory is opened on the way. */
-static int write_output(const char *path, const void *bytes, size_t size_bytes)
+static int write_merged(const struct merged *merged, const char *path)
 {
-	const char *slash = strrchr(path, '/');
-	char *directory =
-		slash ? os_duplicate_part(path, slash == path ? 1 : (size_t)(slash - path)) : os_duplicate(".");
-	int fd = directory ? os_open_directory(directory) : -ENOMEM;
-	int error = fd < 0 ? fd : store_write(fd, slash ? slash + 1 : path, bytes, size_bytes);
-	if (!error)
-		error = os_sync(fd);
-	os_close(fd);
-	free(directory);
-	return error;
-}
-
-static int write_merged(const struct merged *merged, const char *output)
-{
+	struct output output;
 	size_t size_bytes;
 	void *bytes = merged_encode(merged, &size_bytes);
-	int error = bytes ? write_output(output, bytes, size_bytes) : -ENOMEM;
+	if (!bytes)
+		complain("no memory to write the merged logs");
+	bool done = bytes && output_open(&output, path, true);
+	if (done) {
+		fwrite(bytes, 1, size_bytes, output.stream);
+		done = output_close(&output, true);
+	}
 	free(bytes);
-	if (error)
-		complain("%s: cannot be written: %s; it is as it was", output, usagelog_strerror(error));
-	return error ? STATUS_FILES : STATUS_DONE;
+	return done ? STATUS_DONE : STATUS_FILES;
 }
 
 static int print_sum(const struct merged *merged, struct checkpoint *whole, struct names *names)

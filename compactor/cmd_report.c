@@ -146,7 +146,6 @@ static int write_page(struct answer *answer)
 {
 	const struct asked *asked = answer->asked;
 	struct report report = asked->report;
-	struct ul_message why;
 	int32_t first = answer->today, last = answer->today;
 	bool any = totals_day_bounds(&answer->whole->totals, &first, &last), all_days;
 	bool given = asked->days || asked->since || asked->until;
@@ -159,10 +158,7 @@ static int write_page(struct answer *answer)
 	}
 	report.names = &answer->view.names;
 	report.groupings[GROUPS_SHOWN] = (struct report_grouping){0};
-	if (!page_write(asked->html, &answer->view, answer->whole, &report, given, &why))
-		return 0;
-	complain("%s", why.text);
-	return STATUS_FILES;
+	return page_write(asked->html, &answer->view, answer->whole, &report, given) ? 0 : STATUS_FILES;
 }
 
 static int show(struct answer *answer, FILE *stream)

@@ -400,6 +400,10 @@ static int take_option(const struct command *command, const struct entry_names *
 	entry = find_entry(names, found);
 	if (entry->value_name && command_is_words(entry->value_name) && !check_words(command, entry, optarg))
 		return STATUS_USAGE;
+	if (entry->value_name && !strcmp(entry->value_name, "FILE") && !*optarg) {
+		complain("--%s is empty; give a file's name, or leave the option out", entry->name);
+		return STATUS_USAGE;
+	}
 	if (entry->value_name)
 		return set_value(entry, optarg) ? -1 : STATUS_USAGE;
 	*entry->flag = true;

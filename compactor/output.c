@@ -12,6 +12,7 @@
 
 #include "command.h"
 #include "os.h"
+#include "store.h"
 #include "usagelog.h"
 
 static bool refuse(struct output *output, int error)
@@ -24,6 +25,8 @@ static bool refuse(struct output *output, int error)
 static mode_t mode_of(const struct output *output)
 {
 	struct stat found;
+	if (output->is_private)
+		return 0600;
 	if (!os_stat_at(output->directory, output->name, &found) && S_ISREG(found.st_mode))
 		return found.st_mode & 0777;
 	mode_t mask = umask(0);
@@ -78,10 +81,17 @@ static int find_place(struct output *output, bool is_there)
 	return error;
 }
 
-bool output_open(struct output *output, const char *path)
+/* Would the file be one of those that make a log? */
+static bool is_log_file(const struct output *output)
 {
 	struct stat found;
-	*output = (struct output){.stream = stdout, .path = path, .directory = -1};
+	return store_is_reserved_name(output->name) && os_stat_at(output->directory, "log.conf", &found) != -ENOENT;
+}
+
+bool output_open(struct output *output, const char *path, bool is_private)
+{
+	struct stat found;
+	*output = (struct output){.stream = stdout, .path = path, .directory = -1, .is_private = is_private};
 	if (!path)
 		return true;
 	/* What cannot be looked at might be a device or a pipe, and is not replaced. */
@@ -96,6 +106,11 @@ bool output_open(struct output *output, const char *path)
 		return output->stream || refuse(output, fd < 0 ? fd : -ENOMEM);
 	}
 	error = find_place(output, !error);
+	if (!error && is_log_file(output)) {
+		complain("%s: is a file of a log itself and is not overwritten; name another file", path);
+		os_close(output->directory);
+		return false;
+	}
 	if (!error)
 		error = begin_draft(output);
 	if (!error)

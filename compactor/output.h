@@ -12,13 +12,16 @@ struct output {
 	FILE *stream;
 	const char *path; /* NULL: the standard output */
 	int directory;    /* -1: it is written in place */
+	bool is_private;
 	char name[NAME_MAX + 1], draft[NAME_MAX + 1];
 };
 
-/* `path` NULL: the standard output. What is there and no regular file, such as /dev/null, is written to as it is. False after a message. */
-bool output_open(struct output *output, const char *path);
+/* `path` NULL: the standard output. What is there and no regular file, such as /dev/null, is written to as it is; a file of a log's own is refused.
+ * `is_private`: only its owner may read the file, whoever could read the one that it replaces. False after a message. */
+bool output_open(struct output *output, const char *path, bool is_private);
 
-/* Put the file in its place, durably; or, if not `whole`, leave what was there. False after a message: the answer is not there. */
+/* Put the file in its place, durably; or, if not `whole`, leave what was there. False after a message: the answer is not there, or might not be
+ * after a power failure. */
 bool output_close(struct output *output, bool whole);
 
 #endif

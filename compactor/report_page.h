@@ -8,10 +8,10 @@
 
 #include "page_data.h"
 
-/* Write it (page_data_write()) to a file, which is replaced as a whole and is only its owner's to read; or to standard output, if the path is "-". 0, or a
- * negative code and `why`, and then what was there is as it was. */
-int page_write(const char *path, struct view *view, struct checkpoint *whole, struct report *report, bool period_given,
-	       struct ul_message *why);
+/* Write it (page_data_write()) to a file, which is replaced as a whole and is only its owner's to read; or to standard output, if the path is "-".
+ * False after a message. */
+bool page_write(const char *path, struct view *view, struct checkpoint *whole, struct report *report,
+		bool period_given);
 
 /* The page about its data: page/page.html with its style and script (page/embed.cmake). */
 extern const unsigned char page_before_data[], page_after_data[];

@@ -5,6 +5,7 @@ import json
 import os
 import random
 import shutil
+import stat
 import unittest
 
 import jsonschema
@@ -160,6 +161,25 @@ class Merge(LogTest):
         self.assertEqual(done.stdout, "")
         self.assertEqual(self.summary_of(output)["totals"]["calls"], 10)
         self.assertEqual(os.stat(output).st_mode & 0o777, 0o600)
+
+    def test_output_that_is_no_file_of_its_own(self):
+        path, segment = self.make_log(1)
+        self.add(path, segment, 5)
+        pipe, checkpoint = os.path.join(self.top, "pipe"), os.path.join(path, "checkpoint")
+        os.mkfifo(pipe)
+        reader = os.open(pipe, os.O_RDWR)
+        self.addCleanup(os.close, reader)
+        self.merge(path, output=pipe)
+        self.assertTrue(stat.S_ISFIFO(os.stat(pipe).st_mode))
+        with open(self.file(path), "rb") as file:
+            self.assertEqual(os.read(reader, 1 << 16), file.read())
+        before = self.read(checkpoint)
+        for arguments in (("merge", "--output", checkpoint, path), ("export", "--log", path, "--format", "csv", "--output", checkpoint),
+                          ("report", "--log", path, "--html", checkpoint)):
+            done = run(*arguments)
+            self.assertEqual(done.returncode, 8, done.stderr)
+            self.assertIn("checkpoint: is a file of a log itself and is not overwritten", done.stderr)
+            self.assertEqual(self.read(checkpoint), before)
 
 
 if __name__ == "__main__":

@@ -92,7 +92,7 @@ static uint32_t disturb(const struct target *target, int kind, uint32_t first, u
 	int pipe = openat(place, "pipe", O_RDWR | O_NONBLOCK);
 	snprintf(name, sizeof(name), "%s/%s", path, target->name);
 	fail_calls((enum os_call)kind, first, count, error);
-	bool done = output_open(&output, name);
+	bool done = output_open(&output, name, false);
 	if (done) {
 		fputs(after, output.stream);
 		done = output_close(&output, true);

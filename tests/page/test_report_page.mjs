@@ -237,7 +237,7 @@ test('the chart by keys', () => open(file, async page => {
 	await page.keyboard.press('End');
 	await page.keyboard.press('ArrowLeft');
 	const day = new Date(now - DAY_MS), sum = sumCalls(call => call.time.slice(0, 10) === day.toISOString().slice(0, 10));
-	const shown = '$' + (Number(sum.cost / 10n ** 7n) / 1e5).toFixed(5).slice(0, -2);
+	const shown = '$' + (Number((sum.cost + 5n * 10n ** 7n) / 10n ** 8n) / 1e4).toFixed(4);
 	assert.ok((await chart.getByRole('status').textContent()).includes(shown), shown);
 	await page.keyboard.press('Enter');
 	await checkAnswer(page, sum);
@@ -369,10 +369,16 @@ test('the file is whole, and its owner\'s alone', () => {
 	const bare = text => text.replace(/"made":"[^"]*"/, '');
 	assert.equal(bare(run(['report', '--log', log, '--html', '-'])), bare(fs.readFileSync(target, 'utf8')));
 	fs.symlinkSync(target, place('link.html'));
-	for (const wrong of [place('link.html'), place('no/such/page.html'), `${log}/checkpoint`, place('.'), '/dev/null', ''])
-		assert.match(run(['report', '--log', log, '--html', wrong], {status: 8}), /page|file/);
+	fs.writeFileSync(target, 'before');
+	run(['report', '--log', log, '--html', place('link.html')]);
 	assert.ok(fs.lstatSync(place('link.html')).isSymbolicLink());
-	assert.ok(!fs.readdirSync(place('')).some(name => name.endsWith('.new')));
+	assert.notEqual(fs.readFileSync(target, 'utf8'), 'before');
+	run(['report', '--log', log, '--html', '/dev/null']);
+	assert.ok(fs.statSync('/dev/null').isCharacterDevice());
+	for (const [wrong, why] of [['no/such/page.html', /No such file/], ['log/checkpoint', /file of a log itself/], ['.', /directory/]])
+		assert.match(run(['report', '--log', log, '--html', place(wrong)], {status: 8}), why);
+	assert.match(run(['report', '--log', log, '--html', ''], {status: 16}), /--html is empty/);
+	assert.ok(!fs.readdirSync(place('')).some(name => name.endsWith('.tmp')));
 });
 
 // 3 years, 50 models, each some calls a day.
