@@ -21,17 +21,22 @@ static bool refuse(struct output *output, int error)
 	return false;
 }
 
-/* The mode of the file that is replaced, else that of any file that the user makes. */
-static mode_t mode_of(const struct output *output)
+/* Give the draft the mode of the file that is replaced, else that of any file that the user makes. */
+static int set_mode(const struct output *output, int fd)
 {
 	struct stat found;
 	if (output->is_private)
-		return 0600;
-	if (!os_stat_at(output->directory, output->name, &found) && S_ISREG(found.st_mode))
-		return found.st_mode & 0777;
-	mode_t mask = umask(0);
-	umask(mask);
-	return 0666 & ~mask;
+		return 0;
+	int error = os_stat_at(output->directory, output->name, &found);
+	if (error && error != -ENOENT)
+		return error;
+	mode_t mode = found.st_mode & 0777;
+	if (error) {
+		mode_t mask = umask(0);
+		umask(mask);
+		mode = 0666 & ~mask;
+	}
+	return fchmod(fd, mode) ? -errno : 0;
 }
 
 /* Begin the file under another name beside its own, which ends in ".tmp" so that nobody who looks for files of its kind takes it. */
@@ -48,7 +53,7 @@ static int begin_draft(struct output *output)
 	int fd = os_open(output->directory, output->draft, O_WRONLY | O_CREAT | O_EXCL);
 	if (fd < 0)
 		return fd;
-	error = fchmod(fd, mode_of(output)) ? -errno : 0;
+	error = set_mode(output, fd);
 	output->stream = error ? NULL : os_stream(fd, "w");
 	if (output->stream)
 		return 0;

@@ -505,6 +505,16 @@ static bool is_own_file(const struct ul_directory *directory, int fd, const char
 	       (there.st_dev == ours.st_dev && there.st_ino == ours.st_ino);
 }
 
+/* May what has this name be replaced? Of a device, such as /dev/null, root would make a file for everybody. */
+static int check_place(int fd, const char *name)
+{
+	struct stat found;
+	int error = os_stat_at(fd, name, &found);
+	if (error)
+		return error == -ENOENT ? 0 : error;
+	return S_ISCHR(found.st_mode) || S_ISBLK(found.st_mode) ? -EINVAL : 0;
+}
+
 int summary_write(const struct ul_directory *directory, const char *text, struct ul_message *why)
 {
 	struct ul_message path = summary_path(directory);
@@ -520,7 +530,18 @@ int summary_write(const struct ul_directory *directory, const char *text, struct
 			       path.text, name);
 		return -EINVAL;
 	}
-	int error = fd < 0 ? fd : store_write(fd, name, text, strlen(text));
+	int error = fd < 0 ? fd : check_place(fd, name);
+	if (error == -EINVAL) {
+		os_close(fd);
+		ul_message_set(
+			why,
+			"%s/%s: is a device and is not replaced by the summary; set another path: usagelog config "
+			"summary_path summary.json",
+			path.text, name);
+		return error;
+	}
+	if (!error)
+		error = store_write(fd, name, text, strlen(text));
 	if (error == -EISDIR || error == -ENOTEMPTY || error == -EEXIST) {
 		char renamed[2 * STORE_NAME_BYTES];
 		error = store_set_aside(fd, name, renamed);

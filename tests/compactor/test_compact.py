@@ -4,6 +4,7 @@
 import json
 import os
 import shutil
+import stat
 import struct
 import subprocess
 import sys
@@ -679,6 +680,16 @@ class Damage(LogTest):
         with open(path, "wb") as file:
             file.write(text + b"checksum %016x\n" % xxhash.xxh3_64_intdigest(text))
         self.assertIn("(usagelog config summary_path)", self.compact(8).stderr)
+
+    def test_a_device_is_no_place_for_the_summary(self):
+        device = os.path.join(self.top, "null")
+        try:
+            os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+        except PermissionError:
+            self.skipTest("this user makes no devices")
+        self.assertEqual(run("config", "--log", self.log, "summary_path", device).returncode, 0)
+        self.assertIn("null: is a device and is not replaced", self.compact(8).stderr)
+        self.assertTrue(stat.S_ISCHR(os.stat(device).st_mode))
 
 
 class Help(unittest.TestCase):
