@@ -286,7 +286,7 @@ class EveryCall(Member):
         write, rename, synced = (self.kinds[name] for name in ("OS_WRITE", "OS_RENAME", "OS_SYNC"))
         for world in ((f"k{write}:1:1:28",), (f"k{rename}:1:1:5",), (f"k{synced}:1:1:5",), ("compactor/merge.c os_open(:1:9:13",)):
             found.append(Scenario(FAULTS, "new", ["compact"], world=world))
-        for what in ("stream = error ?", "int error = os_sync(fileno("):
+        for what in ("stream = error ?", "error = os_sync(fileno("):
             found.append(Scenario(FAULTS, "new", ["export", "--format", "csv", "--output", "calls.csv"], world=(f"compactor/output.c {what}:1:1:5",)))
         rows = self.path("rows")
         with open(rows, "w", encoding="utf-8") as file:
@@ -313,7 +313,9 @@ class EveryCall(Member):
             return text
         name, what = place.split(" ", 1)
         with open(os.path.join(TOP, name), encoding="utf-8") as file:
-            number = next(number for number, line in enumerate(file, 1) if what in line)
+            number = next((number for number, line in enumerate(file, 1) if what in line), None)
+        if number is None:
+            raise Failed(f"{name} has no line with {what!r}: a scenario is to be mended")
         return f"{next(site for site, found in self.sites[program].items() if found.startswith(f'{name}:{number}:')):x}:{rest}"
 
     def environment(self, program, plans):
