@@ -275,8 +275,7 @@ static int show_live(const struct asked *asked, const char *log)
 	if (begun)
 		fputs("\033[?25h\033[?1049l", stdout);
 	if (begun && status == STATUS_FILES)
-		complain("--live ends: a further frame could not be made; usagelog verify says whether the log can be "
-			 "read");
+		complain("--live ends: no further frame could be made; usagelog verify tells how the log is");
 	os_close(end);
 	return status == STATUS_FILES || status == STATUS_USAGE ? status : STATUS_DONE;
 }

@@ -149,8 +149,7 @@ bool output_close(struct output *output, bool whole)
 	else if (error)
 		refuse(output, error);
 	else if (late_error)
-		complain("%s: is written, but its directory cannot be synced: %s; power lost now may bring back what "
-			 "was",
+		complain("%s: is written, but its directory cannot be synced: %s; a loss of power may undo it",
 			 output->path, usagelog_strerror(late_error));
 	return !error && !late_error;
 }

@@ -575,7 +575,7 @@ class Today(ReportTest):
             os.rename(os.path.join(self.log, "log.conf"), os.path.join(self.log, "aside"))
             self.wait_for(main, "\x1b[?25h\x1b[?1049l")
             self.assertEqual(process.wait(60), 8)
-            self.assertIn("--live ends: a further frame could not be made", process.stderr.read())
+            self.assertIn("--live ends: no further frame could be made", process.stderr.read())
         os.close(main)
 
     def wait_for(self, main, text):
