@@ -54,7 +54,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
 	begin();
 	struct merged first = {0}, second = {0};
-	if (take(&first, data, bytes)) {
+	struct ul_container file;
+	void *aligned = container_aligned(data, bytes);
+	/* No file is made of what is no container. */
+	bool is_container = ul_container_open(&file, UL_CONTAINER_MERGED, aligned, bytes, NULL) == UL_CONTAINER_VALID;
+	if (is_container)
+		container_walk(&file);
+	if (is_container && take(&first, data, bytes)) {
 		fuzz_sound++;
 		add_up(&first);
 		/* What we write is sound, has one form only, and changes nothing when it is added once more. */
@@ -68,6 +74,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 	}
 	merged_clear(&second);
 	merged_clear(&first);
+	free(aligned);
 	return 0;
 }
 
