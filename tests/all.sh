@@ -89,9 +89,10 @@ if build release; then
 	check release memory -LE 'lib|campaign|bench|data'
 	check_required release
 fi
-# Without what waits more than it works, what does the same thousands of times, as the fuzzers do, and what is Python's or reads its own text.
+# Without what waits more than it works, what does the same thousands of times, as the fuzzers do, which have the formats that are imported, and what is
+# Python's or reads its own text.
 if build asan; then
-	left_out='fuzz_|progress|crowd|flips|killed|real_data|_syscall|each_step|retention|reprice$|python_storage|cli_import$|test_report$|cli_(command_line|man_page|completion|exit_codes|prices|watch)'
+	left_out='fuzz_|progress|crowd|flips|killed|real_data|_syscall|each_step|retention|reprice$|python_storage|cli_import(_formats)?$|test_report$|cli_(command_line|man_page|completion|exit_codes|prices|watch)'
 	check_again asan "$left_out" -LE 'bench|campaign|oracle'
 	check_required asan
 fi
