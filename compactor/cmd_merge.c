@@ -12,16 +12,11 @@
 
 static int write_merged(const struct merged *merged, const char *path)
 {
-	struct output output;
 	size_t size_bytes;
 	void *bytes = merged_encode(merged, &size_bytes);
 	if (!bytes)
 		complain("no memory to write the merged logs");
-	bool done = bytes && output_open(&output, path, true);
-	if (done) {
-		fwrite(bytes, 1, size_bytes, output.stream);
-		done = output_close(&output, true);
-	}
+	bool done = bytes && output_write(path, bytes, size_bytes);
 	free(bytes);
 	return done ? STATUS_DONE : STATUS_FILES;
 }

@@ -153,3 +153,12 @@ bool output_close(struct output *output, bool whole)
 			 output->path, usagelog_strerror(late_error));
 	return !error && !late_error;
 }
+
+bool output_write(const char *path, const void *bytes, size_t size_bytes)
+{
+	struct output output;
+	if (!output_open(&output, path, true))
+		return false;
+	fwrite(bytes, 1, size_bytes, output.stream);
+	return output_close(&output, true);
+}

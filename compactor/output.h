@@ -24,4 +24,7 @@ bool output_open(struct output *output, const char *path, bool is_private);
  * after a power failure. */
 bool output_close(struct output *output, bool whole);
 
+/* Write bytes that are all there, to a private file. False after a message. */
+bool output_write(const char *path, const void *bytes, size_t size_bytes);
+
 #endif

@@ -49,7 +49,6 @@ static char *assemble(const struct json_text *json, size_t *bytes)
 
 bool page_write(const char *path, struct view *view, struct checkpoint *whole, struct report *report, bool period_given)
 {
-	struct output output;
 	struct json_text json = {.dense = true};
 	size_t bytes = 0;
 	int error = page_data_write(&json, view, whole, report, period_given);
@@ -58,11 +57,7 @@ bool page_write(const char *path, struct view *view, struct checkpoint *whole, s
 	if (!page)
 		complain("%s: cannot be summed up: %s", view->directory.path,
 			 usagelog_strerror(error ? error : -ENOMEM));
-	bool done = page && output_open(&output, strcmp(path, "-") != 0 ? path : NULL, true);
-	if (done) {
-		fwrite(page, 1, bytes, output.stream);
-		done = output_close(&output, true);
-	}
+	bool done = page && output_write(strcmp(path, "-") != 0 ? path : NULL, page, bytes);
 	free(page);
 	return done;
 }

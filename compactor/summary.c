@@ -505,14 +505,23 @@ static bool is_own_file(const struct ul_directory *directory, int fd, const char
 	       (there.st_dev == ours.st_dev && there.st_ino == ours.st_ino);
 }
 
-/* May what has this name be replaced? Of a device, such as /dev/null, root would make a file for everybody. */
-static int check_place(int fd, const char *name)
+/* May the summary take this place? What it is that may not be replaced is told; another error is negative. */
+static int check_place(const struct ul_directory *directory, int fd, const char *name, const char **obstacle)
 {
 	struct stat found;
+	if (is_own_file(directory, fd, name)) {
+		*obstacle = "a file of the log itself and is not overwritten";
+		return -EINVAL;
+	}
 	int error = os_stat_at(fd, name, &found);
 	if (error)
 		return error == -ENOENT ? 0 : error;
-	return S_ISCHR(found.st_mode) || S_ISBLK(found.st_mode) ? -EINVAL : 0;
+	/* Such as /dev/null, of which root would make a file for everybody. */
+	if (S_ISCHR(found.st_mode) || S_ISBLK(found.st_mode)) {
+		*obstacle = "a device and is not replaced";
+		return -EINVAL;
+	}
+	return 0;
 }
 
 int summary_write(const struct ul_directory *directory, const char *text, struct ul_message *why)
@@ -522,22 +531,13 @@ int summary_write(const struct ul_directory *directory, const char *text, struct
 	const char *name = slash + 1;
 	*slash = '\0';
 	int fd = os_open_directory(slash == path.text ? "/" : path.text);
-	if (fd >= 0 && is_own_file(directory, fd, name)) {
-		os_close(fd);
-		ul_message_set(why,
-			       "%s/%s: is a file of the log itself and is not overwritten by the summary; set another "
-			       "path: usagelog config summary_path summary.json",
-			       path.text, name);
-		return -EINVAL;
-	}
-	int error = fd < 0 ? fd : check_place(fd, name);
-	if (error == -EINVAL) {
+	const char *obstacle = NULL;
+	int error = fd < 0 ? fd : check_place(directory, fd, name, &obstacle);
+	if (obstacle) {
 		os_close(fd);
 		ul_message_set(
-			why,
-			"%s/%s: is a device and is not replaced by the summary; set another path: usagelog config "
-			"summary_path summary.json",
-			path.text, name);
+			why, "%s/%s: is %s by the summary; set another path: usagelog config summary_path summary.json",
+			path.text, name, obstacle);
 		return error;
 	}
 	if (!error)

@@ -1,6 +1,7 @@
 /* Files for code under test that takes descriptors, and a place for its messages. */
 #include "fuzz.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -27,14 +28,27 @@ void fuzz_write(int directory, const char *name, const void *data, size_t bytes)
 	close(fd);
 }
 
+static char *own_directory;
+
+static void remove_directory(void)
+{
+	DIR *directory = opendir(own_directory);
+	FUZZ_CHECK(directory);
+	for (struct dirent *one = readdir(directory); one; one = readdir(directory))
+		if (one->d_name[0] != '.')
+			unlinkat(dirfd(directory), one->d_name, 0);
+	closedir(directory);
+	rmdir(own_directory);
+}
+
 char *fuzz_directory(void)
 {
 	static char in_memory[] = "/dev/shm/usagelog_fuzz.XXXXXX", on_disk[] = "/tmp/usagelog_fuzz.XXXXXX";
-	char *path = mkdtemp(in_memory);
-	if (!path)
-		path = mkdtemp(on_disk);
-	FUZZ_CHECK(path);
-	return path;
+	own_directory = mkdtemp(in_memory);
+	if (!own_directory)
+		own_directory = mkdtemp(on_disk);
+	FUZZ_CHECK(own_directory && atexit(remove_directory) == 0);
+	return own_directory;
 }
 
 void fuzz_silence(void)

@@ -40,7 +40,8 @@ int fuzz_file(const uint8_t *data, size_t bytes);
 /* Make a file of these bytes under this name in a directory, whatever was there. */
 void fuzz_write(int directory, const char *name, const void *data, size_t bytes);
 
-/* Make a directory of its own for this run, in memory if there is room for that; it is the caller's to remove. Static. */
+/* Make a directory of its own for this run, in memory if there is room for that; at its end it is removed with its files.
+ * Static. */
 char *fuzz_directory(void);
 
 /* What the code under test says about hostile input goes nowhere; sanitizers and FUZZ_CHECK write to the descriptor. */

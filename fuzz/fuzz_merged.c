@@ -12,13 +12,6 @@ static const char name[] = "merged";
 static char path[64];
 static int directory = -1;
 
-static void clean(void)
-{
-	unlinkat(directory, name, 0);
-	*strrchr(path, '/') = '\0';
-	rmdir(path);
-}
-
 static void begin(void)
 {
 	if (directory >= 0)
@@ -26,7 +19,6 @@ static void begin(void)
 	const char *place = fuzz_directory();
 	directory = open(place, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	FUZZ_CHECK(directory >= 0 && snprintf(path, sizeof(path), "%s/%s", place, name) < (int)sizeof(path));
-	FUZZ_CHECK(atexit(clean) == 0);
 }
 
 static bool take(struct merged *merged, const void *data, size_t bytes)

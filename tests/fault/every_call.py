@@ -394,10 +394,8 @@ class EveryCall(Member):
             support.HOST = os.environ["HOST"]
         host.wait_for(400, may_end=True)
         # Where files are refused for long, until a fallback is used; as far as what else fails allows that.
-        tries = 100 if any(":1000:" in one for one in scenario.world) else 0
-        while tries and host.process.poll() is None and not host.stats()["fallback"]:
-            tries -= 1
-            time.sleep(0.002)
+        if any(":1000:" in one for one in scenario.world):
+            self.wait_for_fallback(host, True, "s", 0.002, 100)
         if host.process.poll() is None:
             for name in os.listdir(self.log) if scenario.harm == "truncated" else []:
                 if name.endswith(".seg"):
@@ -419,22 +417,23 @@ class EveryCall(Member):
         self.results = host.results()
         return host.process.returncode, "", rest
 
+    @staticmethod
+    def wait_for_fallback(host, used, letters, pause, tries):
+        """Until a fallback is used, or none: it may be in vain, as what else fails may not allow that."""
+        while tries and host.process.poll() is None and bool(host.stats(letters)["fallback"]) != used:
+            tries -= 1
+            time.sleep(pause)
+
     def replace_log(self, host):
-        """The log's directory is deleted, and comes back out of a copy; until the host writes there again, as far as what else fails allows that."""
+        """The log's directory is deleted, and comes back out of a copy, until the host writes there again."""
         copy = self.path("work", "copy")
         # A draft may be gone by then.
         call("cp", "-a", self.log, copy, check=False)
         while os.path.exists(self.log):
             shutil.rmtree(self.log, ignore_errors=True)
-        tries = 200
-        while tries and host.process.poll() is None and not host.stats("fs")["fallback"]:
-            tries -= 1
-            time.sleep(0.01)
+        self.wait_for_fallback(host, True, "fs", 0.01, 200)
         os.rename(copy, self.log)
-        tries = 200
-        while tries and host.process.poll() is None and host.stats("fs")["fallback"]:
-            tries -= 1
-            time.sleep(0.01)
+        self.wait_for_fallback(host, False, "fs", 0.01, 200)
 
     # ---- what must hold
 
